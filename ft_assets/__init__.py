@@ -1,0 +1,1 @@
+"""An LLM fine-tuning factory made of Dagster assets."""

@@ -1,0 +1,97 @@
+"""What the Dagster layer of every stage shares: keys, partitions, the automation rule, and the hand-over."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ft_assets.errors import FtAssetsError
+from ft_assets.recipe import Recipe
+from ft_assets.storage.artifacts import Kind
+from ft_assets.storage.home import Home
+from ft_assets.storage.records import Record, artifact_of, write_record
+
+# Level-triggered on purpose: a partition is asked for while it is missing and can be made. Partitions are
+# content-addressed, so there is never a reason to make one twice, and after a crash nothing is forgotten.
+# A failed run is not asked for again: the person who mends the cause re-executes it.
+READY = (
+    dg.AutomationCondition.missing()
+    & ~dg.AutomationCondition.in_progress()
+    & ~dg.AutomationCondition.execution_failed()
+)
+WHEN_READY = (
+    READY
+    & ~dg.AutomationCondition.any_deps_missing()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+    & dg.AutomationCondition.all_deps_blocking_checks_passed()
+)
+
+
+class HomeResource(dg.ConfigurableResource):
+    """Gives assets, checks and sensors the installation's state.
+
+    Args:
+        root: local folder or fsspec URL; empty means `FT_ASSETS_HOME`, else `.ft_assets`.
+    """
+
+    root: str = ""
+
+    def open(self) -> Home:
+        return Home(self.root)
+
+
+def batch_partitions(model: str) -> dg.DynamicPartitionsDefinition:
+    """Data as it arrives, one key a batch."""
+    return dg.DynamicPartitionsDefinition(name=f"{model}_batches")
+
+
+def candidate_partitions(model: str) -> dg.DynamicPartitionsDefinition:
+    """Attempts at the model, one key a candidate."""
+    return dg.DynamicPartitionsDefinition(name=f"{model}_candidates")
+
+
+def asset_settings(recipe: Recipe, name: str, stage: str, deps: Sequence[Any] = ()) -> dict[str, Any]:
+    """Arguments that every asset of a model gives to `@dg.asset`.
+
+    `deps` names assets of the same model; anything that is not a plain string is passed on as it is.
+    """
+    return {
+        "key": [recipe.model, name],
+        "group_name": recipe.model,
+        "owners": [recipe.owner],
+        "tags": {"stage": stage},
+        "deps": [dg.AssetKey([recipe.model, dep]) if isinstance(dep, str) else dep for dep in deps],
+    }
+
+
+def hand_over(
+    context: dg.AssetExecutionContext, home: Home, kind: Kind, digest: str, metadata: Mapping[str, Any]
+) -> dg.MaterializeResult:
+    """Record the artifact that this asset partition now holds, and describe it to Dagster."""
+    model, asset = context.asset_key.path
+    partition = context.partition_key if context.has_partition_key else ""
+    write_record(home, Record(model, asset, partition, kind, digest), context.run_id)
+    path = home.artifacts.path(kind, digest)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(digest),
+        metadata={"artifact": dg.MetadataValue.path(str(path)), "digest": digest, **metadata},
+    )
+
+
+def upstream(
+    context: dg.AssetExecutionContext, home: Home, asset: str, partition: str | None = None
+) -> tuple[str, Path]:
+    """Digest and verified folder that another asset of this model holds for this (or the named) partition."""
+    model = context.asset_key.path[0]
+    return artifact_of(home, model, asset, context.partition_key if partition is None else partition)
+
+
+@contextmanager
+def plain_failures() -> Iterator[None]:
+    """Turn an error meant for people into a Dagster failure that is not retried."""
+    try:
+        yield
+    except FtAssetsError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -1,0 +1,39 @@
+"""What every test may ask for: an empty home, and the recipe of a tiny model."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ft_assets.recipe import Recipe
+from ft_assets.storage.home import Home
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """An empty installation in a temporary folder."""
+    for name in ("FT_ASSETS_DATABASE_URL", "FT_ASSETS_SCRATCH", "FT_ASSETS_SECRET_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FT_ASSETS_HOME", str(tmp_path / "home"))
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """A model on the tiny random base; tests derive others by `recipe.model_copy(update=…)`."""
+    return Recipe.model_validate(
+        {
+            "model": "tiny",
+            "description": "Writes one-line docstrings, badly.",
+            "owner": "team:tests",
+            "base": {"name": "tiny-random", "hub": None, "package": None, "tiny": True},
+            "sources": [{"kind": "python_docstrings", "packages": ["json", "textwrap"], "max_rows": 40}],
+            "training": {"max_steps": 4, "batch_tokens": 512, "validate_every": 2, "learning_rate": 1e-2},
+            "evaluation": {"max_rows": 8, "max_new_tokens": 8, "answer_format": "[A-Z].*[.]"},
+            "gate": {"min_rows": 4, "resamples": 200},
+        }
+    )
