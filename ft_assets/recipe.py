@@ -5,9 +5,13 @@ carries one under `attributes:`; `docs/recipe.md` is generated from the descript
 """
 
 import hashlib
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ft_assets.errors import WrongInput
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 """A share of a whole, from 0 to 1."""
@@ -221,3 +225,31 @@ class Recipe(Settings):
     def digest(self) -> str:
         """Sha256 of the canonical JSON form: two recipes that say the same have the same digest."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+DEFS = Path(__file__).parent / "defs"
+"""Where the models' YAML files are."""
+
+
+def load_recipe(model: str) -> Recipe:
+    """The recipe of `defs/<model>/defs.yaml`.
+
+    Raises:
+        WrongInput: there is no such model, or its recipe names an unknown key or a wrong value.
+    """
+    path = DEFS / model / "defs.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(item.parent.name for item in DEFS.glob("*/defs.yaml")))
+        raise WrongInput(f"no model {model!r}: {path} does not exist (models: {known})")
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text())["attributes"])
+    except ValidationError as error:
+        reasons = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+        )
+        raise WrongInput(f"{path}: {reasons} (docs/recipe.md lists every key)") from error
+
+
+def load_recipes() -> list[Recipe]:
+    """The recipes of every model, by name."""
+    return [load_recipe(path.parent.name) for path in sorted(DEFS.glob("*/defs.yaml"))]

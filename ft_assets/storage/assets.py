@@ -94,4 +94,5 @@ def plain_failures() -> Iterator[None]:
     try:
         yield
     except FtAssetsError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        metadata = {"exit_code": error.exit_code}
+        raise dg.Failure(description=str(error), metadata=metadata, allow_retries=False) from error

@@ -1,0 +1,164 @@
+"""`ft-assets`: what people type.
+
+Exit codes: 0 done, 1 refused by a gate or a check, 2 wrong input, 3 broken environment. `--json` prints for programs.
+"""
+
+import getpass
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ft_assets.errors import FtAssetsError, WrongInput
+from ft_assets.recipe import Recipe, load_recipe, load_recipes
+from ft_assets.storage.home import Home
+
+_OUT = Console()
+_ERR = Console(stderr=True)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def main() -> None:
+    """Entry point: turns our errors into a message and an exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except FtAssetsError as error:
+        _ERR.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _ERR.print("stopped; the same command goes on from here")
+        sys.exit(130)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Turn examples into a better model, safely and repeatably."""
+
+
+@cli.command()
+@click.option("--tiny", is_flag=True, help="A tiny random base: the same loop in seconds, for tests.")
+@click.option("--leak", is_flag=True, help="Slip eval rows into training, and see what the gate says.")
+@_as_json
+def demo(tiny: bool, leak: bool, as_json: bool) -> None:
+    """Run the whole loop on real data: train, gate, serve, canary, feedback, and once more."""
+    from ft_assets.demo.run import run_demo
+
+    sys.exit(run_demo(Home(), tiny=tiny, leak=leak, as_json=as_json))
+
+
+@cli.command()
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Beyond loopback, API keys are required."
+)
+@click.option("--port", default=3100, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--model", help="Serve the base of this model's recipe (needed when recipes name several bases)."
+)
+def serve(host: str, port: int, model: str | None) -> None:
+    """Serve every released model of one base with an OpenAI-compatible API."""
+    from ft_assets.serving.launch import serve as run_service
+    from ft_assets.training.base_models import prepare_base
+
+    home = Home()
+    base_digest, _ = prepare_base(home, _one_base(model).base)
+    run_service(home, base_digest, host, port)
+
+
+@cli.command()
+@click.argument("model", required=False)
+@click.option("--at", type=click.DateTime(), help="Say only what served at this time (UTC).")
+@_as_json
+def history(model: str | None, at: datetime | None, as_json: bool) -> None:
+    """List what was promoted, rolled back, or held, by whom and why."""
+    from ft_assets.registry.history import history as entries
+    from ft_assets.registry.ledger import champion
+
+    home = Home()
+    if at is not None:
+        if model is None:
+            raise WrongInput("`--at` needs a model: ft-assets history MODEL --at TIME")
+        rows = [{"model": model, "champion": champion(home, model, at.replace(tzinfo=UTC))}]
+    else:
+        rows = entries(home, model)
+    _print_rows(rows, as_json, "nothing was deployed yet")
+
+
+@cli.command()
+@click.argument("model")
+@click.option(
+    "--to", "address", help="Address of the release to go back to (default: the previous champion)."
+)
+@click.option("--by", default=getpass.getuser, show_default="your login name", help="Who decides.")
+@click.option("--reason", default="rolled back by hand", show_default=True)
+@_as_json
+def rollback(model: str, address: str | None, by: str, reason: str, as_json: bool) -> None:
+    """Take a challenger or the champion of MODEL out of traffic within a second."""
+    from ft_assets.registry.rollback import rollback as roll_back
+
+    home = Home()
+    roll_back(home, model, address, by, reason)
+    from ft_assets.registry.ledger import champion
+
+    now = {"model": model, "champion": champion(home, model)}
+    _print_rows([now], as_json, "")
+
+
+@cli.command()
+@_as_json
+def doctor(as_json: bool) -> None:
+    """Check what the machine should provide, and say how to mend what is missing."""
+    from ft_assets.doctor import examine
+
+    findings = examine(Home(), load_recipes())
+    _print_rows([vars(finding) for finding in findings], as_json, "")
+    if any(finding.state == "broken" for finding in findings):
+        sys.exit(3)
+
+
+@cli.command()
+@click.argument("statement")
+@_as_json
+def sql(statement: str, as_json: bool) -> None:
+    """Ask DuckDB about the records and the rows of every asset."""
+    from ft_assets.storage.sql import query
+
+    _print_rows(query(Home(), statement).to_pylist(), as_json, "no rows")
+
+
+@cli.command()
+def recipe() -> None:
+    """Print the recipe reference (docs/recipe.md)."""
+    from ft_assets.recipe_reference import reference
+
+    click.echo(reference())
+
+
+def _one_base(model: str | None) -> Recipe:
+    if model is not None:
+        return load_recipe(model)
+    recipes = load_recipes()
+    if len({item.base for item in recipes}) != 1:
+        names = ", ".join(item.model for item in recipes)
+        raise WrongInput(f"the recipes ({names}) name several bases; choose one by `--model`")
+    return recipes[0]
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool, empty: str) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, default=str, indent=2))
+        return
+    if not rows:
+        _OUT.print(empty)
+        return
+    table = Table(*rows[0], show_edge=False)
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    _OUT.print(table)

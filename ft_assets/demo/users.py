@@ -1,0 +1,101 @@
+"""Simulated users: they send real functions over HTTP and correct each answer with the true docstring."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+from functools import cached_property
+
+import sqlalchemy as sa
+
+from ft_assets.recipe import DocstringSource, Recipe
+from ft_assets.sources.batches import list_batches
+from ft_assets.sources.docstrings import function_examples
+from ft_assets.sources.example import Example, from_table
+from ft_assets.storage.home import Home
+from ft_assets.storage.tables import interactions
+
+NEW_PACKAGES = ("sqlalchemy", "click", "fsspec")
+"""Packages that no recipe of ours trains on: the natural drift of the demo."""
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Users:
+    """People who ask for docstrings of functions that are in no split, a good part of them from new packages."""
+
+    home: Home
+    recipe: Recipe
+
+    def send(self, url: str, count: int) -> int:
+        """Ask for `count` docstrings at `url` and correct each answer. Returns how many were sent."""
+        asked = self._asked_before()
+        fresh = [example for example in self._pool if example.prompt not in asked][:count]
+        asyncio.run(self._converse(url, fresh))
+        return len(fresh)
+
+    async def _converse(self, url: str, examples: list[Example]) -> None:
+        import httpx
+
+        places = asyncio.Semaphore(_AT_ONCE)
+        async with httpx.AsyncClient(base_url=url, timeout=120) as client:
+
+            async def one(number: int, example: Example) -> None:
+                async with places:
+                    inference = await self._ask(client, number, example)
+                    await self._correct(client, inference, example)
+
+            await asyncio.gather(*(one(number, example) for number, example in enumerate(examples)))
+
+    async def _ask(self, client, number: int, example: Example) -> str:
+        body = {
+            "model": self.recipe.model,
+            "messages": [turn.model_dump(include={"role", "content"}) for turn in example.messages[:-1]],
+            "max_tokens": self.recipe.evaluation.max_new_tokens,
+            "user": f"user-{example.id[:8]}",
+        }
+        answer = await client.post("/v1/chat/completions", json=body, headers={"x-ft-slice": example.slice})
+        answer.raise_for_status()
+        return answer.headers["x-ft-inference-id"]
+
+    async def _correct(self, client, inference: str, example: Example) -> None:
+        body = {
+            "inference_id": inference,
+            "kind": "edit",
+            "value": example.answer,
+            "idempotency_key": f"{inference}-edit",
+        }
+        (await client.post("/v1/feedback", json=body)).raise_for_status()
+
+    def _asked_before(self) -> set[str]:
+        query = sa.select(interactions.c.messages).where(interactions.c.model == self.recipe.model)
+        return {row["messages"][-1]["content"] for row in self.home.database.rows(query)}
+
+    @cached_property
+    def _pool(self) -> list[Example]:
+        """Functions of a fitting size that are in no batch, known and new packages in turn, always in one order."""
+        import pyarrow.parquet as pq
+
+        seen: set[str] = set()
+        for batch in list_batches(self.home, self.recipe.model):
+            table = pq.read_table(self.home.artifacts.path("batches", batch["digest"]) / "rows.parquet")
+            seen |= {example.prompt for example in from_table(table)}
+        known = [name for source in self._docstring_sources() for name in source.packages]
+        old, new = (self._fitting(names, seen) for names in (known, NEW_PACKAGES))
+        return [example for pair in zip(old, new, strict=False) for example in pair]
+
+    def _docstring_sources(self) -> list[DocstringSource]:
+        return [source for source in self.recipe.sources if isinstance(source, DocstringSource)]
+
+    def _fitting(self, packages: tuple[str, ...] | list[str], seen: set[str]) -> list[Example]:
+        limits = self.recipe.curation
+        found = [
+            example
+            for package in packages
+            for example in function_examples(package)
+            if example.prompt not in seen
+            and len(example.prompt) <= limits.max_prompt_chars
+            and limits.min_answer_chars <= len(example.answer) <= limits.max_answer_chars
+        ]
+        random.Random(7).shuffle(found)
+        return found

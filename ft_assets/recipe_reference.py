@@ -1,0 +1,44 @@
+"""Writes `docs/recipe.md` from the recipe itself, so that the two cannot disagree."""
+
+from typing import get_args
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from ft_assets.recipe import ChatSource, DocstringSource, Recipe
+
+_HEAD = """# Recipe reference
+
+One model is one file, `ft_assets/defs/<model>/defs.yaml`. Under `attributes:` it says what is listed here; an unknown
+key or a value out of bounds is an error with file, line and column (`dg check yaml`). `make docs` writes this page.
+"""
+
+
+def reference() -> str:
+    """The whole page as Markdown."""
+    sections = [_section("Recipe", Recipe)]
+    for name, field in Recipe.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            sections.append(_section(f"`{name}`", field.annotation))
+    for source in (DocstringSource, ChatSource):
+        kind = get_args(source.model_fields["kind"].annotation)[0]
+        sections.append(_section(f"`sources`, `kind: {kind}`", source))
+    return "\n".join([_HEAD, *sections]).rstrip()
+
+
+def _section(title: str, model: type[BaseModel]) -> str:
+    intro = (model.__doc__ or "").strip()
+    rows = [_row(name, field) for name, field in model.model_fields.items()]
+    return "\n".join(
+        [f"## {title}", "", intro, "", "| key | default | meaning |", "| --- | --- | --- |", *rows, ""]
+    )
+
+
+def _row(name: str, field) -> str:
+    is_section = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    if is_section or field.default_factory is not None:
+        default, meaning = "see below", field.description or f"The `{name}` section."
+    else:
+        default = "required" if field.default is PydanticUndefined else f"`{field.default!r}`"
+        meaning = field.description or ("Chooses the kind of source." if name == "kind" else "")
+    return f"| `{name}` | {default} | {meaning.replace('|', chr(92) + '|')} |"
