@@ -145,7 +145,7 @@ def _one_base(model: str | None) -> Recipe:
     if model is not None:
         return load_recipe(model)
     recipes = load_recipes()
-    if len({item.base for item in recipes}) != 1:
+    if len({item.base.model_dump_json() for item in recipes}) != 1:
         names = ", ".join(item.model for item in recipes)
         raise WrongInput(f"the recipes ({names}) name several bases; choose one by `--model`")
     return recipes[0]

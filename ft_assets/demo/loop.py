@@ -17,7 +17,7 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from ft_assets.component import model_definitions
-from ft_assets.errors import BrokenEnvironment, Refused
+from ft_assets.errors import BrokenEnvironment, Refused, WrongInput
 from ft_assets.recipe import Recipe
 from ft_assets.storage.assets import HomeResource
 from ft_assets.storage.home import Home
@@ -60,10 +60,14 @@ class Loop:
     failures: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     _cursors: dict[str, str | None] = field(default_factory=dict)
+    _run_keys: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         resources = {"home": HomeResource(root=self.home.root), "pipes": dg.PipesSubprocessClient()}
         self.defs = dg.Definitions.merge(model_definitions(self.recipe), dg.Definitions(resources=resources))
+        self.sensors = {
+            item.name: item for item in self.defs.sensors or [] if isinstance(item, dg.SensorDefinition)
+        }
         self.job = self.defs.resolve_implicit_global_asset_job_def()
 
     def recover(self) -> None:
@@ -90,7 +94,7 @@ class Loop:
 
     def tick(self, skip: frozenset[str] = frozenset()) -> bool:
         """Ask every sensor and the automation once; run what they ask for. Whether anything ran."""
-        asked = [self.ask(sensor.name, skip) for sensor in self.defs.sensors or []]
+        asked = [self.ask(name, skip) for name in self.sensors]
         ran = any(asked)
         for partition, assets in self._automation(skip):
             self.run(assets, partition)
@@ -100,8 +104,7 @@ class Loop:
     def ask(self, sensor_name: str, skip: frozenset[str] = frozenset()) -> bool:
         """Ask one sensor; add the partitions and run the runs that it asks for. Whether anything ran."""
         ran = False
-        sensor = self.defs.get_sensor_def(sensor_name)
-        for request in self._requests(sensor):
+        for request in self._requests(self.sensors[sensor_name]):
             assets = [key.path[-1] for key in request.asset_selection or []]
             if not skip.intersection(assets):
                 self.run(assets, request.partition_key)
@@ -135,16 +138,29 @@ class Loop:
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            answer: Any = sensor(context)
+            try:
+                answer: Any = sensor(context)
+            except dg.Failure as failure:
+                raise WrongInput(f"{sensor.name}: {failure.description}") from failure
         if isinstance(answer, dg.RunRequest):
-            return [answer]
+            return self._new([answer])
         if not isinstance(answer, dg.SensorResult):
             return []
         for request in answer.dynamic_partitions_requests or []:
             assert isinstance(request, dg.AddDynamicPartitionsRequest)
             self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
         self._cursors[sensor.name] = answer.cursor or self._cursors.get(sensor.name)
-        return list(answer.run_requests or [])
+        return self._new(answer.run_requests or [])
+
+    def _new(self, requests: Iterable[dg.RunRequest]) -> list[dg.RunRequest]:
+        """Like the daemon, honour a run key once."""
+        new = [
+            request
+            for request in requests
+            if request.run_key is None or request.run_key not in self._run_keys
+        ]
+        self._run_keys.update(request.run_key for request in new if request.run_key)
+        return new
 
     def _automation(self, skip: frozenset[str]) -> list[tuple[str, list[str]]]:
         """(partition, assets) pairs that the automation conditions ask for, oldest partition first."""

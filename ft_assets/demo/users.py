@@ -4,6 +4,7 @@ import asyncio
 import random
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -13,6 +14,9 @@ from ft_assets.sources.docstrings import function_examples
 from ft_assets.sources.example import Example, from_table
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import interactions
+
+if TYPE_CHECKING:
+    import httpx
 
 NEW_PACKAGES = ("sqlalchemy", "click", "fsspec")
 """Packages that no recipe of ours trains on: the natural drift of the demo."""
@@ -47,7 +51,7 @@ class Users:
 
             await asyncio.gather(*(one(number, example) for number, example in enumerate(examples)))
 
-    async def _ask(self, client, number: int, example: Example) -> str:
+    async def _ask(self, client: "httpx.AsyncClient", number: int, example: Example) -> str:
         body = {
             "model": self.recipe.model,
             "messages": [turn.model_dump(include={"role", "content"}) for turn in example.messages[:-1]],
@@ -58,7 +62,7 @@ class Users:
         answer.raise_for_status()
         return answer.headers["x-ft-inference-id"]
 
-    async def _correct(self, client, inference: str, example: Example) -> None:
+    async def _correct(self, client: "httpx.AsyncClient", inference: str, example: Example) -> None:
         body = {
             "inference_id": inference,
             "kind": "edit",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import dagster as dg
 
@@ -23,7 +23,10 @@ READY = (
 )
 WHEN_READY = (
     READY
-    & ~dg.AutomationCondition.any_deps_missing()
+    # Bases come from outside: Dagster never sees them made, and training prepares them itself.
+    & ~dg.AutomationCondition.any_deps_missing().ignore(
+        dg.AssetSelection.groups("base_models", include_sources=True)
+    )
     & ~dg.AutomationCondition.any_deps_in_progress()
     & dg.AutomationCondition.all_deps_blocking_checks_passed()
 )
@@ -52,7 +55,17 @@ def candidate_partitions(model: str) -> dg.DynamicPartitionsDefinition:
     return dg.DynamicPartitionsDefinition(name=f"{model}_candidates")
 
 
-def asset_settings(recipe: Recipe, name: str, stage: str, deps: Sequence[Any] = ()) -> dict[str, Any]:
+class AssetSettings(TypedDict):
+    """Arguments of `@dg.asset` that every asset of a model has."""
+
+    key: list[str]
+    group_name: str
+    owners: list[str]
+    tags: dict[str, str]
+    deps: list[Any]
+
+
+def asset_settings(recipe: Recipe, name: str, stage: str, deps: Sequence[Any] = ()) -> AssetSettings:
     """Arguments that every asset of a model gives to `@dg.asset`.
 
     `deps` names assets of the same model; anything that is not a plain string is passed on as it is.
@@ -72,7 +85,7 @@ def hand_over(
     """Record the artifact that this asset partition now holds, and describe it to Dagster."""
     model, asset = context.asset_key.path
     partition = context.partition_key if context.has_partition_key else ""
-    write_record(home, Record(model, asset, partition, kind, digest), context.run_id)
+    write_record(home, Record(model, asset, partition, kind, digest), context.run.run_id)
     path = home.artifacts.path(kind, digest)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(digest),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from ft_assets.errors import BrokenEnvironment
 
@@ -34,12 +35,12 @@ class Database:
         with self.engine.begin() as connection:
             yield connection
 
-    def rows(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
+    def rows(self, statement: sa.Select[*tuple[Any, ...]]) -> list[dict[str, Any]]:
         """Every row of a query, as dictionaries."""
         with self.read() as connection:
             return [dict(row) for row in connection.execute(statement).mappings()]
 
-    def row(self, statement: sa.Select[Any]) -> dict[str, Any] | None:
+    def row(self, statement: sa.Select[*tuple[Any, ...]]) -> dict[str, Any] | None:
         """The first row of a query, or None."""
         with self.read() as connection:
             found = connection.execute(statement).mappings().first()
@@ -73,8 +74,8 @@ def _engine(url: str) -> sa.Engine:
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, connect_args={"timeout": 60})
-    sa.event.listen(engine, "connect", _configure_sqlite)
-    sa.event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
     return engine
 
 
@@ -82,7 +83,7 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # SQLAlchemy's documented way to control BEGIN oneself
     try:
         _switch_to_wal(connection)
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         raise BrokenEnvironment(f"the operational database cannot be opened: {error}") from error
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")

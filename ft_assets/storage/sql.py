@@ -29,7 +29,7 @@ def query(home: Home, statement: str) -> pa.Table:
         if asset in wanted:
             connection.execute(f'CREATE VIEW "{asset}" AS {" UNION ALL BY NAME ".join(parts)}')
     try:
-        return connection.execute(statement).to_arrow_table()
+        return connection.sql(statement).to_arrow_table()
     except duckdb.Error as error:
         raise WrongInput(f"DuckDB refused the statement: {error}") from error
 

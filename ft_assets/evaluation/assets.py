@@ -1,0 +1,84 @@
+"""Dagster layer of evaluation: the report of each candidate."""
+
+import sys
+from typing import Any
+
+import dagster as dg
+from dagster._core.errors import DagsterPipesExecutionError
+
+from ft_assets.evaluation.job import EvaluationJob, Outcome, prepare_job, read_outcome
+from ft_assets.evaluation.report import Report, make_report
+from ft_assets.evaluation.tables import answers_table, contamination_table, differences_table, scores_table
+from ft_assets.recipe import Recipe
+from ft_assets.storage.assets import (
+    WHEN_READY,
+    HomeResource,
+    asset_settings,
+    candidate_partitions,
+    hand_over,
+    plain_failures,
+    upstream,
+)
+from ft_assets.storage.candidates import get_candidate
+
+_ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+_ANSWERS = 6
+
+
+def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """`<model>/eval_report`."""
+
+    @dg.asset(
+        **asset_settings(recipe, "eval_report", "evaluation", deps=["eval_split", "adapter"]),
+        partitions_def=candidate_partitions(recipe.model),
+        automation_condition=WHEN_READY,
+        pool="training",
+        kinds={"pytorch"},
+        description="Base, incumbent and candidate measured on the same held-out rows, and the gate's signed verdict.",
+    )
+    def eval_report(
+        context: dg.AssetExecutionContext, home: HomeResource, pipes: dg.PipesSubprocessClient
+    ) -> dg.MaterializeResult:
+        state = home.open()
+        with plain_failures():
+            candidate = get_candidate(state, recipe.model, context.partition_key)
+            sources = (upstream(context, state, name) for name in ("eval_split", "adapter"))
+            job = prepare_job(state, candidate, *sources)
+            outcome = _measure(context, pipes, job)
+            report = make_report(state, candidate, job)
+            return hand_over(context, state, "reports", report.digest, _metadata(report, outcome, job))
+
+    return [eval_report]
+
+
+def _measure(
+    context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, job: EvaluationJob
+) -> Outcome:
+    command = [sys.executable, "-m", "ft_assets.evaluation.worker", str(job.work / "job.json")]
+    try:
+        pipes.run(context=context, command=command, env=_ENVIRONMENT)
+    except DagsterPipesExecutionError as error:
+        context.log.error(f"{error}; see {job.log}")
+    return read_outcome(job)
+
+
+def _metadata(report: Report, outcome: Outcome, job: EvaluationJob) -> dict[str, Any]:
+    verdict = report.verdict
+    means = verdict.table()
+    return {
+        "verdict": verdict.verdict,
+        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
+        "scores": dg.MetadataValue.md(scores_table(verdict.scores)),
+        "differences": dg.MetadataValue.md(differences_table(verdict.differences)),
+        "answers": dg.MetadataValue.md(answers_table(report.rows, _ANSWERS)),
+        "contamination": dg.MetadataValue.md(contamination_table(report.matches)),
+        "contaminated_rows": len({match.eval_id for match in report.matches}),
+        "checked_rows": report.checked,
+        **{f"{arm}_loss": score["loss"] for arm, score in means.items() if score and "loss" in score},
+        "receipt": report.receipt.id,
+        "seconds": outcome.seconds,
+        "tokens_per_s": outcome.tokens_per_s,
+        "rows_reused": outcome.rows_reused,
+        "peak_memory_mb": outcome.peak_memory_mb,
+        "log": dg.MetadataValue.path(str(job.log)),
+    }

@@ -1,0 +1,273 @@
+"""The engine: one frozen base and its adapters, used alike by the gate and by the service.
+
+What the gate measures is therefore what users get. An engine belongs to one thread: nothing here locks.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch  # noqa: TID253
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel  # noqa: TID253
+
+from ft_assets.curation.chat import Turn, encode_example, encode_prompt
+from ft_assets.errors import BrokenEnvironment, WrongInput
+from ft_assets.evaluation.adapters import AdapterRack
+from ft_assets.evaluation.batch import Batch
+from ft_assets.evaluation.sampling import Sampler, choose
+from ft_assets.evaluation.scoring import answer_nats
+from ft_assets.evaluation.text_stream import TextStream
+
+Finish = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answer that is wanted. `adapter` None is the bare base; `temperature` 0 is greedy."""
+
+    messages: Sequence[Turn]
+    adapter: str | None
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Token:
+    """One step of one request. `text` is what became certain (often empty); `finish` marks the last token."""
+
+    request_index: int
+    text: str
+    token_id: int
+    finish: Finish | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer. `answer_tokens` counts every generated token, the end token included."""
+
+    text: str
+    prompt_tokens: int
+    answer_tokens: int
+    finish: Finish
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A known answer's loss, summed nats over `tokens` (end token included), and the model's own answer."""
+
+    nats: float
+    tokens: int
+    answer: Answer
+
+
+class Engine:
+    """Scores and generates. Rows of a batch do not influence each other, beyond float rounding.
+
+    Attributes:
+        tokenizer: the base's.
+        context: the most tokens that prompt and answer may have together.
+        vocabulary: number of token ids.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: Any) -> None:
+        self._model = model.eval().requires_grad_(False)
+        self._rack = AdapterRack(model)
+        self._ends = _end_ids(model, tokenizer)
+        self.tokenizer = tokenizer
+        self.context = int(model.config.max_position_embeddings)
+        self.vocabulary = int(model.config.vocab_size)
+
+    @classmethod
+    def load(cls, base: Path, device: str = "auto") -> "Engine":
+        """Load a folder of safetensors and tokenizer: float32 on a CPU, bfloat16 on a GPU.
+
+        Args:
+            base: folder of a "bases" artifact.
+            device: `auto` (a GPU where there is one), `cpu` or `cuda`.
+
+        Raises:
+            BrokenEnvironment: a GPU was asked for and there is none.
+        """
+        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        if chosen == "cuda" and not torch.cuda.is_available():
+            raise BrokenEnvironment("no CUDA device was found; set `device: cpu`, or `auto`")
+        dtype = torch.float32 if chosen == "cpu" else torch.bfloat16
+        options = {"local_files_only": True, "trust_remote_code": False}
+        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True, **options)
+        return cls(model.to(chosen), AutoTokenizer.from_pretrained(base, **options))
+
+    @property
+    def adapters(self) -> list[str]:
+        """Names of the adapters in memory, sorted."""
+        return self._rack.names
+
+    def add_adapter(self, name: str, folder: Path) -> None:
+        """Load an adapter beside the base, also while a `decode` is suspended; see `AdapterRack.add`."""
+        self._rack.add(name, folder)
+
+    def drop_adapter(self, name: str) -> None:
+        """Forget an adapter; refused while a decode uses it."""
+        self._rack.drop(name)
+
+    def fits(self, conversation: Sequence[Turn]) -> bool:
+        """Whether a conversation, its answer included, can be scored."""
+        return len(encode_example(self.tokenizer, conversation)[0]) <= self.context
+
+    def decode(
+        self, requests: Sequence[Request], cancelled: Callable[[int], bool] | None = None
+    ) -> Iterator[list[Token]]:
+        """Answer requests together; yields one list a step, one token for each request that still runs.
+
+        Args:
+            requests: may name different adapters.
+            cancelled: asked for every running request (by index) before each step; a request for which it says
+                True leaves the batch without another token.
+
+        Raises:
+            WrongInput: a prompt fills the context, or an adapter is not loaded. No request is answered then.
+        """
+        yield from self._run(self._open_all(requests), cancelled)
+
+    def generate(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answer requests as one batch, in their order. Raises what `decode` raises."""
+        rows = self._open_all(requests)
+        return _collect(self._run(rows, None), rows)
+
+    def score(
+        self, conversations: Sequence[Sequence[Turn]], adapter: str | None = None
+    ) -> list[tuple[float, int]]:
+        """Loss of each conversation's answer, read as one batch: (summed nats, tokens, the end token included).
+
+        Raises:
+            WrongInput: a conversation does not end with an answer, or is longer than the context.
+        """
+        if not conversations:
+            return []
+        prompts, answers = zip(*map(self._split, conversations), strict=True)
+        with self._rack.hold([adapter]):
+            batch = Batch(self._model, self._rack, prompts, [adapter] * len(prompts))
+            nats = answer_nats(batch, answers)
+        return [(loss, len(answer)) for loss, answer in zip(nats, answers, strict=True)]
+
+    def examine(
+        self, conversations: Sequence[Sequence[Turn]], adapter: str | None, max_new_tokens: int
+    ) -> list[Examined]:
+        """`score` and greedy `generate` of the same conversations, reading each prompt only once."""
+        if not conversations:
+            return []
+        prompts, known = zip(*map(self._split, conversations), strict=True)
+        rows = self._open_all([Request(turns[:-1], adapter, max_new_tokens) for turns in conversations])
+        with self._rack.hold([adapter]):
+            batch = Batch(self._model, self._rack, prompts, [adapter] * len(prompts))
+            nats = answer_nats(batch, known)
+            own = _collect(_steps(batch, rows, None), rows)
+        return [Examined(*each) for each in zip(nats, map(len, known), own, strict=True)]
+
+    def _run(self, rows: Sequence["_Row"], cancelled: Callable[[int], bool] | None) -> Iterator[list[Token]]:
+        running = [row for row in rows if not (cancelled and cancelled(row.index))]
+        if not running:
+            return
+        adapters = [row.adapter for row in running]
+        with self._rack.hold(adapters):
+            batch = Batch(self._model, self._rack, [row.prompt for row in running], adapters)
+            yield from _steps(batch, running, cancelled)
+
+    def _open_all(self, requests: Sequence[Request]) -> list["_Row"]:
+        return [self._open(index, request) for index, request in enumerate(requests)]
+
+    def _open(self, index: int, request: Request) -> "_Row":
+        prompt = encode_prompt(self.tokenizer, request.messages)
+        room = self.context - len(prompt)
+        if room < 1:
+            raise WrongInput(
+                f"a prompt of {len(prompt)} tokens fills the context of {self.context}; shorten it"
+            )
+        self._rack.require(request.adapter)
+        return _Row(
+            index=index,
+            prompt=prompt,
+            adapter=request.adapter,
+            left=min(request.max_new_tokens, room),
+            sampler=Sampler(request.temperature, request.top_p, request.seed),
+            stream=TextStream(self.tokenizer, request.stop),
+            ends=self._ends,
+        )
+
+    def _split(self, turns: Sequence[Turn]) -> tuple[list[int], list[int]]:
+        ids, is_answer = encode_example(self.tokenizer, turns)
+        if len(ids) > self.context:
+            raise WrongInput(
+                f"a conversation of {len(ids)} tokens is longer than the context of {self.context}"
+            )
+        start = is_answer.index(True)
+        return ids[:start], ids[start:]
+
+
+@dataclass
+class _Row:
+    """A request that is being answered."""
+
+    index: int
+    prompt: list[int]
+    adapter: str | None
+    left: int
+    sampler: Sampler
+    stream: TextStream
+    ends: frozenset[int]
+
+    def take(self, token_id: int) -> Token:
+        self.left -= 1
+        if token_id in self.ends:
+            return Token(self.index, self.stream.finish(), token_id, "stop")
+        text = self.stream.push(token_id)
+        if not self.stream.stopped and self.left == 0:
+            text += self.stream.finish()
+        finish = "stop" if self.stream.stopped else "length" if self.left == 0 else None
+        return Token(self.index, text, token_id, finish)
+
+
+def _steps(batch: Batch, rows: list[_Row], cancelled: Callable[[int], bool] | None) -> Iterator[list[Token]]:
+    while True:
+        step = [
+            row.take(token_id)
+            for row, token_id in zip(rows, choose(batch.logits, [row.sampler for row in rows]), strict=True)
+        ]
+        yield step
+        going = [
+            at
+            for at, token in enumerate(step)
+            if token.finish is None and not (cancelled and cancelled(token.request_index))
+        ]
+        if not going:
+            return
+        if len(going) < len(rows):
+            batch.keep(going)
+            rows = [rows[at] for at in going]
+        batch.read(torch.tensor([[step[at].token_id] for at in going]))
+
+
+def _collect(steps: Iterator[list[Token]], rows: Sequence[_Row]) -> list[Answer]:
+    pieces: list[list[Token]] = [[] for _ in rows]
+    for step in steps:
+        for token in step:
+            pieces[token.request_index].append(token)
+    return [
+        Answer(
+            text="".join(token.text for token in tokens),
+            prompt_tokens=len(row.prompt),
+            answer_tokens=len(tokens),
+            finish=tokens[-1].finish or "length",
+        )
+        for row, tokens in zip(rows, pieces, strict=True)
+    ]
+
+
+def _end_ids(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:
+    """Ids that end an answer: those of the generation settings and the tokenizer's end token."""
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    ids = configured if isinstance(configured, list) else [configured]
+    return frozenset(token_id for token_id in [*ids, tokenizer.eos_token_id] if token_id is not None)

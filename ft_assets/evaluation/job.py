@@ -1,0 +1,118 @@
+"""What an evaluation process is told, and what it tells back: plain files in one work folder."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from ft_assets.errors import BrokenEnvironment
+from ft_assets.evaluation.comparison import Arm
+from ft_assets.recipe import Evaluation
+from ft_assets.storage.candidates import Candidate
+from ft_assets.storage.home import Home
+from ft_assets.storage.releases import find_release
+from ft_assets.training.base_models import prepare_base
+from ft_assets.training.job import Source, write_whole
+
+
+class ArmJob(BaseModel):
+    """One model to measure: the base with an adapter (digest and folder), or bare."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Arm
+    adapter: Source | None
+
+
+class EvaluationJob(BaseModel):
+    """One evaluation: arms, rows, settings, and the folders it works in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    candidate: str
+    base: Source
+    arms: list[ArmJob]
+    rows: Source
+    settings: Evaluation
+    device: str
+    cache: Path
+    work: Path
+
+    @property
+    def output(self) -> Path:
+        """Per-row results (`RESULT_SCHEMA`); exists only when whole."""
+        return self.work / "rows.parquet"
+
+    @property
+    def progress(self) -> Path:
+        """`{arm, rows_done, rows, tokens_per_s, seconds_left}`, replaced after every batch; rows of all arms."""
+        return self.work / "progress.json"
+
+    @property
+    def outcome(self) -> Path:
+        return self.work / "outcome.json"
+
+    @property
+    def log(self) -> Path:
+        return self.work / "evaluation.log"
+
+
+class Outcome(BaseModel):
+    """How an evaluation ended: a failure in words, or what it took."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    failure: str | None = None
+    seconds: float = 0.0
+    tokens_per_s: float = 0.0
+    peak_memory_mb: int = 0
+    rows_reused: int = 0
+
+
+def prepare_job(home: Home, candidate: Candidate, eval_split: Source, adapter: Source) -> EvaluationJob:
+    """The job of a candidate, written to its work folder, where an earlier run's output is removed."""
+    work = home.scratch / "evaluation" / candidate.model / candidate.key
+    work.mkdir(parents=True, exist_ok=True)
+    job = EvaluationJob(
+        candidate=candidate.key,
+        base=prepare_base(home, candidate.recipe.base),
+        arms=[ArmJob(name="base", adapter=None), *_incumbent(home, candidate), _arm("candidate", adapter)],
+        rows=eval_split,
+        settings=candidate.recipe.evaluation,
+        device=candidate.recipe.training.device,
+        cache=home.scratch / "evaluation" / "cache",
+        work=work,
+    )
+    for old in (job.outcome, job.output):
+        old.unlink(missing_ok=True)
+    write_whole(work / "job.json", job.model_dump_json(indent=2))
+    return job
+
+
+def read_outcome(job: EvaluationJob) -> Outcome:
+    """What the evaluation process told.
+
+    Raises:
+        BrokenEnvironment: it failed, or ended without a word.
+    """
+    if not job.outcome.exists():
+        raise BrokenEnvironment(
+            f"evaluation of {job.candidate} was killed (out of memory?); its log is {job.log}; run it again and "
+            f"it goes on after the last batch of rows"
+        )
+    outcome = Outcome.model_validate_json(job.outcome.read_text())
+    if outcome.failure is not None:
+        raise BrokenEnvironment(
+            f"evaluation of {job.candidate} failed: {outcome.failure}; its log is {job.log}"
+        )
+    return outcome
+
+
+def _incumbent(home: Home, candidate: Candidate) -> list[ArmJob]:
+    if candidate.incumbent is None:
+        return []
+    digest = find_release(home, candidate.incumbent).adapter_digest
+    return [_arm("incumbent", (digest, home.artifacts.path("adapters", digest)))]
+
+
+def _arm(name: Arm, adapter: Source) -> ArmJob:
+    return ArmJob(name=name, adapter=adapter)

@@ -1,0 +1,56 @@
+"""How far an evaluation is: a file that anyone may read, and a line for the run's log after every batch."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+
+from ft_assets.evaluation.cache import Said
+from ft_assets.evaluation.comparison import Arm
+from ft_assets.evaluation.job import EvaluationJob
+from ft_assets.training.job import write_whole
+
+Say = Callable[[str], object]
+
+
+class Progress:
+    """Counts rows of all arms.
+
+    Args:
+        say: takes a line for people.
+        rows: results wanted.
+        unknown: those that are not known from an earlier evaluation.
+
+    Attributes:
+        reused: results known already.
+        tokens_per_s: generated tokens a second of this process, time for scoring included.
+    """
+
+    def __init__(self, job: EvaluationJob, say: Say, rows: int, unknown: int) -> None:
+        self._job, self._say, self._rows, self._unknown = job, say, rows, unknown
+        self._done, self._tokens, self._start = 0, 0, time.monotonic()
+        self.reused = rows - unknown
+        self.tokens_per_s = 0.0
+        say(f"{len(job.arms)} arms, {rows} results wanted, {self.reused} of them known already")
+
+    def start(self) -> None:
+        """Start the clock; call it when the base is loaded."""
+        self._start = time.monotonic()
+
+    def note(self, arm: Arm, said: Sequence[Said]) -> None:
+        """Tell where the evaluation is after a batch."""
+        self._done += len(said)
+        self._tokens += sum(one.answer_tokens for one in said)
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        self.tokens_per_s = round(self._tokens / seconds, 1)
+        fields = {
+            "arm": arm,
+            "rows_done": self.reused + self._done,
+            "rows": self._rows,
+            "tokens_per_s": self.tokens_per_s,
+            "seconds_left": round(seconds / self._done * (self._unknown - self._done), 1),
+        }
+        write_whole(self._job.progress, json.dumps(fields))
+        self._say(
+            f"{arm}: {fields['rows_done']}/{self._rows} results, {self.tokens_per_s:.0f} tokens/s, "
+            f"{fields['seconds_left']:.0f} s left"
+        )

@@ -1,0 +1,158 @@
+"""The evaluation process: `python -m ft_assets.evaluation.worker JOB.json`, launched by Dagster Pipes or by hand.
+
+It alone imports torch, and gives the memory back by ending. Every arm is asked by one engine, in one dtype,
+in the same batches of rows.
+"""
+
+import logging
+import math
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
+
+from ft_assets.errors import BrokenEnvironment, FtAssetsError, WrongInput
+from ft_assets.evaluation.cache import Said, SaidCache
+from ft_assets.evaluation.comparison import RESULT_SCHEMA
+from ft_assets.evaluation.job import ArmJob, EvaluationJob, Outcome
+from ft_assets.evaluation.metrics import chrf, exact, format_ok, loss_per_token
+from ft_assets.evaluation.progress import Progress, Say
+from ft_assets.evaluation.rows import EvalRow, in_batches, read_eval_rows
+from ft_assets.training.job import write_whole
+
+if TYPE_CHECKING:
+    from ft_assets.evaluation.generation import Engine
+
+logger = logging.getLogger("ft_assets.evaluation")
+
+
+def main(job_file: Path) -> int:
+    """Evaluate, write the outcome, and return the exit code."""
+    job = EvaluationJob.model_validate_json(job_file.read_text())
+    logging.basicConfig(filename=job.log, format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    with _voice() as say:
+        try:
+            outcome = evaluate(job, say, os.getppid())
+        except Exception as error:
+            logger.exception("evaluation failed")
+            reason = str(error) if isinstance(error, FtAssetsError) else f"{type(error).__name__}: {error}"
+            outcome = Outcome(failure=reason)
+        write_whole(job.outcome, outcome.model_dump_json(indent=2))
+    return 0 if outcome.failure is None else 1
+
+
+def evaluate(job: EvaluationJob, say: Say, parent: int) -> Outcome:
+    """Measure every arm on every row, skip what is known already, and write the results whole."""
+    begun = time.monotonic()
+    rows, known = read_eval_rows(job.rows[1], job.settings.max_rows), SaidCache(job)
+    if not rows:
+        raise WrongInput(
+            "the eval split has no row, so nothing can be judged; add data, or raise `splitting.eval`"
+        )
+    left = [(arm, batch) for arm in job.arms for batch in _unknown(known, arm, rows, job.settings.batch_size)]
+    progress = Progress(job, say, len(rows) * len(job.arms), sum(len(batch) for _, batch in left))
+    engine = _load(job) if left else None
+    progress.start()
+    for arm, batch in left:
+        assert engine is not None
+        if os.getppid() != parent:
+            raise BrokenEnvironment("the process that asked for it ended; what was measured is kept")
+        said = ask(engine, arm, batch, job.settings.max_new_tokens)
+        for row, one in zip(batch, said, strict=True):
+            known.put(arm, row, one)
+        progress.note(arm.name, said)
+    _write(job, [_result(job, arm, row, known) for arm in job.arms for row in rows])
+    return Outcome(
+        seconds=round(time.monotonic() - begun, 1),
+        tokens_per_s=progress.tokens_per_s,
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        rows_reused=progress.reused,
+    )
+
+
+def ask(engine: "Engine", arm: ArmJob, rows: Sequence[EvalRow], max_new_tokens: int) -> list[Said]:
+    """Score the references and generate answers, as one batch.
+
+    A row longer than the context, which no arm can read, counts for every arm as a uniform guess and no answer.
+    """
+    readable = [row for row in rows if engine.fits(row.turns)]
+    adapter = arm.name if arm.adapter else None
+    examined = engine.examine([row.turns for row in readable], adapter, max_new_tokens)
+    said = {
+        row.id: Said(one.nats, one.tokens, one.answer.text, one.answer.answer_tokens)
+        for row, one in zip(readable, examined, strict=True)
+    }
+    guess = Said(math.log(engine.vocabulary), 1, "", 0)
+    return [said.get(row.id, guess) for row in rows]
+
+
+def _unknown(known: SaidCache, arm: ArmJob, rows: Sequence[EvalRow], size: int) -> Iterator[list[EvalRow]]:
+    for batch in in_batches(rows, size):
+        if missing := [row for row in batch if known.get(arm, row) is None]:
+            yield missing
+
+
+def _load(job: EvaluationJob) -> "Engine":
+    from transformers.utils import logging as transformers_logging
+
+    from ft_assets.evaluation.generation import Engine
+
+    transformers_logging.disable_progress_bar()
+    engine = Engine.load(job.base[1], job.device)
+    for arm in job.arms:
+        if arm.adapter is not None:
+            engine.add_adapter(arm.name, arm.adapter[1])
+    return engine
+
+
+def _result(job: EvaluationJob, arm: ArmJob, row: EvalRow, known: SaidCache) -> dict[str, object]:
+    said = known.get(arm, row)
+    if said is None:
+        raise BrokenEnvironment(f"{job.cache} lost a result while it was in use; run the evaluation again")
+    return {
+        "arm": arm.name,
+        "id": row.id,
+        "slice": row.slice,
+        "cluster": row.cluster,
+        "prompt": row.prompt,
+        "reference": row.reference,
+        "answer": said.answer,
+        "loss": loss_per_token(said.nats, said.tokens),
+        "answer_tokens": said.tokens,
+        "chrf": chrf(said.answer, row.reference),
+        "exact": exact(said.answer, row.reference),
+        "format_ok": format_ok(said.answer, job.settings.answer_format),
+    }
+
+
+def _write(job: EvaluationJob, results: Iterable[dict[str, object]]) -> None:
+    draft = job.output.with_name(f".{job.output.name}.{os.getpid()}")
+    pq.write_table(pa.Table.from_pylist([*results], schema=RESULT_SCHEMA), draft)
+    draft.replace(job.output)
+
+
+@contextmanager
+def _voice() -> Iterator[Say]:
+    """Where lines for people go: the log file, and the Dagster run's log or standard output."""
+
+    def tell(line: str, speak: Say) -> None:
+        logger.info(line)
+        speak(line)
+
+    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
+        yield lambda line: tell(line, lambda text: print(text, flush=True))
+        return
+    with open_dagster_pipes() as pipes:
+        yield lambda line: tell(line, pipes.log.info)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,116 @@
+"""The report of a rollout that has ended: what was tried, on how much traffic, and why it ended so."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ft_assets.errors import Refused
+from ft_assets.registry.ledger import Entry, entries
+from ft_assets.rollout.evidence import read_evidence
+from ft_assets.rollout.judge import weigh
+from ft_assets.rollout.rollout import Rollout, rollouts_of
+from ft_assets.storage.home import Home
+from ft_assets.storage.records import find_record
+
+
+def reports_due(home: Home, model: str) -> list[Rollout]:
+    """Latest rollouts of candidates that have ended, and whose `canary_report` was not made yet."""
+    latest = {rollout.candidate: rollout for rollout in rollouts_of(home, model)}
+    return [
+        rollout
+        for rollout in latest.values()
+        if not rollout.is_open and find_record(home, model, "canary_report", rollout.candidate) is None
+    ]
+
+
+def canary_report(home: Home, model: str, candidate: str) -> dict[str, Any]:
+    """The report of a candidate's latest rollout, as JSON values.
+
+    Raises:
+        Refused: no rollout was started, or it has not ended.
+    """
+    found = rollouts_of(home, model, candidate)
+    if not found:
+        raise Refused(f"{model} {candidate} has had no canary; materialize {model}/deployment first")
+    rollout = found[-1]
+    if rollout.is_open:
+        raise Refused(
+            f"the canary of {rollout.challenger} is still {rollout.state} at {rollout.weight:.0%}; "
+            f"its report is made when it has ended"
+        )
+    moves = [entry for entry in entries(home, model) if entry.details.get("rollout") == rollout.id]
+    evidence = read_evidence(home, rollout)
+    return {
+        "rollout": rollout.id,
+        "candidate": candidate,
+        "challenger": rollout.challenger,
+        "control": rollout.control,
+        "state": rollout.state,
+        "started_at": rollout.started_at.isoformat(),
+        "ended_at": rollout.updated_at.isoformat(),
+        "ended_by": moves[-1].by,
+        "verdict": moves[-1].reason,
+        "steps": [_step(move) for move in moves],
+        "requests": {rollout.challenger: len(evidence.of(True)), rollout.control: len(evidence.of(False))},
+        "figures": rollout.verdict["figures"] if rollout.verdict else weigh(rollout, evidence),
+        "plan": rollout.plan.model_dump(mode="json"),
+    }
+
+
+def write_report(folder: Path, report: dict[str, Any]) -> None:
+    """Write `canary.json` and `canary.md` into a folder."""
+    (folder / "canary.json").write_text(json.dumps(report, indent=2, sort_keys=True))
+    (folder / "canary.md").write_text(to_markdown(report))
+
+
+def to_markdown(report: dict[str, Any]) -> str:
+    """The report for people."""
+    figures = report["figures"]
+    lines = [
+        f"# Canary of {report['challenger']}: {report['state']}",
+        "",
+        f"{report['verdict']} (by {report['ended_by']})",
+        "",
+        "| arm | requests | failed | judged | mean reward | latency p50 / p95, ms |",
+        "|---|---|---|---|---|---|",
+        _arm(report["challenger"], figures["challenger"]),
+        _arm(report["control"], figures["control"]),
+        "",
+        _difference(figures, report["plan"]["alpha"]),
+        "",
+        "| time | move | share of users | by | reason |",
+        "|---|---|---|---|---|",
+    ]
+    moves = [
+        f"| {step['at']} | {step['action']} | {step['weight']:.0%} | {step['by']} | {step['reason']} |"
+        for step in report["steps"]
+    ]
+    return "\n".join([*lines, *moves]) + "\n"
+
+
+def _step(move: Entry) -> dict[str, Any]:
+    return {
+        "at": move.at.isoformat(),
+        "action": move.action,
+        "weight": move.details.get("weight", 0.0),
+        "by": move.by,
+        "reason": move.reason,
+    }
+
+
+def _arm(address: str, numbers: dict[str, Any]) -> str:
+    mean = "-" if numbers["mean_reward"] is None else f"{numbers['mean_reward']:.3f}"
+    latency = numbers["latency_ms"]
+    times = f"{latency['p50']:.0f} / {latency['p95']:.0f}" if latency else "-"
+    counts = " | ".join(str(numbers[name]) for name in ("requests", "failed", "judged"))
+    return f"| {address} | {counts} | {mean} | {times} |"
+
+
+def _difference(figures: dict[str, Any], alpha: float) -> str:
+    if figures["difference"] is None:
+        return "Not both arms were judged."
+    bounds = figures["interval"]
+    return (
+        f"Difference of mean rewards: {figures['difference']:+.3f}, between {bounds['low']:+.3f} and "
+        f"{bounds['high']:+.3f}; each bound is wrong with probability {alpha:g} at most, however often one looked."
+    )

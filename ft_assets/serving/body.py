@@ -1,0 +1,40 @@
+"""Reading a JSON body: only JSON, only so long, and checked while it is parsed."""
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from ft_assets.serving.problems import ApiProblem, invalid_body
+
+MAX_BYTES = 1 << 20
+
+T = TypeVar("T", bound=BaseModel)
+
+
+async def read_body(request: Request, shape: type[T]) -> T:
+    """The body as a `shape`.
+
+    Raises:
+        ApiProblem: 400 malformed, 413 longer than `MAX_BYTES`, 415 not declared as JSON.
+    """
+    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if declared != "application/json":
+        # Also keeps web pages out: a browser asks leave before it sends JSON to another site.
+        raise ApiProblem(415, "send JSON, with `Content-Type: application/json`", code="not_json")
+    try:
+        return shape.model_validate_json(await _bytes(request))
+    except ValidationError as error:
+        raise invalid_body(error) from error
+
+
+async def _bytes(request: Request) -> bytes:
+    content = bytearray()
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > MAX_BYTES:
+                raise ApiProblem(413, f"a body has at most {MAX_BYTES} bytes", code="too_long")
+    except ClientDisconnect as error:
+        raise ApiProblem(400, "the body was cut off", code="cut_off") from error
+    return bytes(content)

@@ -1,0 +1,37 @@
+"""Our counters beside BentoML's on `/metrics`, by the address that answered.
+
+BentoML sets prometheus_client's multiprocess folder before the worker starts and sums over it, so plain
+prometheus_client objects are enough, and every gauge must say how processes are added up.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+REQUESTS = Counter("ft_assets_requests", "Chat requests, by what answered and how.", ["address", "status"])
+ANSWER_TOKENS = Counter("ft_assets_answer_tokens", "Tokens generated.", ["address"])
+PROMPT_TOKENS = Counter("ft_assets_prompt_tokens", "Tokens read.", ["address"])
+LATENCY = Histogram("ft_assets_latency_seconds", "From request to last token.", ["address"], buckets=_SECONDS)
+FIRST_TOKEN = Histogram(
+    "ft_assets_first_token_seconds", "From request to first token.", ["address"], buckets=_SECONDS
+)
+BATCH_SIZE = Histogram("ft_assets_batch_size", "Requests decoded together.", buckets=(1, 2, 4, 8, 16, 32, 64))
+WAITING = Gauge("ft_assets_waiting_requests", "Waiting for the engine.", multiprocess_mode="livesum")
+ADAPTERS = Gauge("ft_assets_loaded_adapters", "Adapters in memory.", multiprocess_mode="livesum")
+FALLBACKS = Counter("ft_assets_fallbacks", "Answered by the champion for a broken challenger.", ["address"])
+RECORDING_FAILURES = Counter("ft_assets_recording_failures", "Answers that could not be recorded.")
+FEEDBACK = Counter("ft_assets_feedback", "Feedback stored, by kind.", ["address", "kind"])
+
+
+def count(address: str, status: str, prompt_tokens: int, answer_tokens: int) -> None:
+    """Count one answered request."""
+    REQUESTS.labels(address, status).inc()
+    PROMPT_TOKENS.labels(address).inc(prompt_tokens)
+    ANSWER_TOKENS.labels(address).inc(answer_tokens)
+
+
+def observe(address: str, seconds: float, first_token_seconds: float | None) -> None:
+    """Note how long one answer took."""
+    LATENCY.labels(address).observe(seconds)
+    if first_token_seconds is not None:
+        FIRST_TOKEN.labels(address).observe(first_token_seconds)

@@ -1,0 +1,164 @@
+"""Who answers for which model: a picture of the database that is at most a second old.
+
+The database is the truth. While it cannot be reached the last picture stays, and the log says so once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from ft_assets.errors import FtAssetsError
+from ft_assets.recipe import Serving
+from ft_assets.registry.ledger import BASE
+from ft_assets.registry.routing import Arm, Route, choose, route
+from ft_assets.serving.problems import MAX_SHOWN, ApiProblem
+from ft_assets.storage.home import Home
+from ft_assets.storage.releases import Release, list_releases
+from ft_assets.storage.tables import batches, candidates, promotion_ledger, releases
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 0.5
+DEFAULTS = Serving.model_validate({})
+
+
+@dataclass(frozen=True)
+class Served:
+    """One model's route, and how its recipe wants it served."""
+
+    route: Route
+    settings: Serving = DEFAULTS
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who answers one request.
+
+    Attributes:
+        model: name that the answer is recorded under.
+        arm: who answers.
+        fallback: who answers if that one cannot; None when it was asked for by name.
+        rollout: id of the rollout that this answer is evidence for.
+        settings: of the model's recipe.
+    """
+
+    model: str
+    arm: Arm
+    fallback: Arm | None
+    rollout: str | None
+    settings: Serving
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Everything that may be asked for at one moment."""
+
+    models: Mapping[str, Served] = field(default_factory=dict)
+    releases: Mapping[str, Release] = field(default_factory=dict)
+
+    def routed(self) -> list[Release]:
+        """Releases that some user may get without naming one."""
+        addresses = {arm.address for served in self.models.values() for arm in _live(served.route)}
+        return [self.releases[address] for address in sorted(addresses) if address in self.releases]
+
+    def max_batch(self) -> int:
+        """Requests to decode together: the most that any recipe wants."""
+        return max((served.settings.max_batch for served in self.models.values()), default=DEFAULTS.max_batch)
+
+    def choose(self, asked: str, sticky: str) -> Choice:
+        """Who answers a request for `asked`: a model name, an address, or `base`.
+
+        Args:
+            asked: what the body calls `model`.
+            sticky: the user's hash; the same user gets the same arm for as long as a rollout lasts.
+
+        Raises:
+            ApiProblem: 404, nothing is called so.
+        """
+        if asked == BASE:
+            return Choice(BASE, Arm(BASE, None), None, None, DEFAULTS)
+        if asked in self.releases:
+            release = self.releases[asked]
+            served = self.models.get(release.model)
+            settings = served.settings if served else DEFAULTS
+            return Choice(release.model, Arm(asked, release.adapter_digest), None, None, settings)
+        if asked in self.models:
+            served = self.models[asked]
+            arm = choose(served.route, sticky)
+            other = served.route.champion if arm != served.route.champion else None
+            return Choice(asked, arm, other, served.route.rollout, served.settings)
+        raise self.unknown(asked)
+
+    def unknown(self, asked: str) -> ApiProblem:
+        """What to say to someone who asks for what does not exist."""
+        exist = ", ".join([BASE, *self.models, *self.releases])
+        message = f"no model {asked[:MAX_SHOWN]!r}; there are: {exist}"
+        return ApiProblem(404, message, param="model", code="model_not_found")
+
+
+def take_picture(home: Home) -> Picture:
+    """Read the routing of every model that the database has heard of."""
+    known = {release.address: release for release in list_releases(home)}
+    settings = _settings(home)
+    models = {name: Served(route(home, name), settings.get(name, DEFAULTS)) for name in _names(home)}
+    return Picture(models, known)
+
+
+class Routes:
+    """The latest picture, taken again every `REFRESH_SECONDS`.
+
+    Args:
+        home: whose database is read.
+        changed: called with each new picture.
+    """
+
+    def __init__(self, home: Home, changed: Callable[[Picture], None]) -> None:
+        self.picture = Picture()
+        self._home = home
+        self._changed = changed
+        self._reachable = True
+
+    async def refresh(self) -> None:
+        """Take a picture; keep the last one if the database cannot be read."""
+        try:
+            self.picture = await asyncio.to_thread(take_picture, self._home)
+        except (SQLAlchemyError, FtAssetsError, OSError):
+            if self._reachable:
+                log.exception("the database cannot be read; the last known routing stays")
+            self._reachable = False
+            return
+        if not self._reachable:
+            log.info("the database can be read again")
+        self._reachable = True
+        self._changed(self.picture)
+
+    async def keep_fresh(self) -> None:
+        """Refresh until cancelled; no failure ends it."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self.refresh()
+            except Exception:
+                log.exception("refreshing the routing failed; it is tried again")
+
+
+def _live(of: Route) -> list[Arm]:
+    return [of.champion, of.challenger] if of.challenger is not None else [of.champion]
+
+
+def _names(home: Home) -> list[str]:
+    tables = (batches, candidates, releases, promotion_ledger)
+    named = sa.union(*(sa.select(table.c.model) for table in tables)).subquery()
+    return [row["model"] for row in home.database.rows(sa.select(named.c.model).order_by(named.c.model))]
+
+
+def _settings(home: Home) -> dict[str, Serving]:
+    """Serving settings of each model's newest candidate."""
+    query = sa.select(candidates).order_by(candidates.c.opened_at)
+    return {
+        row["model"]: Serving.model_validate(row["recipe"]["serving"]) for row in home.database.rows(query)
+    }

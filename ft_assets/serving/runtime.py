@@ -1,0 +1,104 @@
+"""Everything that one worker runs: the engine, its adapters, the routing, and what records answers."""
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import suppress
+
+from ft_assets.errors import BrokenEnvironment
+from ft_assets.evaluation.generation import Engine
+from ft_assets.serving.adapters import Adapters
+from ft_assets.serving.answers import Answerer
+from ft_assets.serving.chat import Chat
+from ft_assets.serving.engine import EngineThread
+from ft_assets.serving.prompts import Prompts
+from ft_assets.serving.recording import Recorder
+from ft_assets.serving.routes import Picture, Routes
+from ft_assets.serving.users import Users
+from ft_assets.storage.home import Home
+
+log = logging.getLogger(__name__)
+
+BASE_ENV = "FT_ASSETS_BASE"
+LAUNCHER_ENV = "FT_ASSETS_LAUNCHER"
+
+
+class Runtime:
+    """One worker's state. Make it with `start`, inside a running event loop."""
+
+    def __init__(self, home: Home, engine: EngineThread, prompts: Prompts, base_digest: str) -> None:
+        self.home = home
+        self.users = Users(home)
+        self.engine = engine
+        self.prompts = prompts
+        self.adapters = Adapters(home, engine, base_digest)
+        self.routes = Routes(home, self._follow)
+        self.recorder = Recorder(home)
+        self.answerer = Answerer(engine, self.adapters, self.routes, self.recorder)
+        self.chat = Chat(self.users, self.routes, prompts, self.answerer)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(cls, home: Home) -> "Runtime":
+        """Load the base that `FT_ASSETS_BASE` names, and every adapter that is routed.
+
+        Raises:
+            BrokenEnvironment, Refused: no base is named, or its bytes are missing or changed.
+        """
+        digest = os.environ.get(BASE_ENV)
+        if not digest:
+            raise BrokenEnvironment(f"{BASE_ENV} names no base; start the service with `ft-assets serve`")
+        base = await asyncio.to_thread(home.artifacts.path, "bases", digest)
+        engine = await asyncio.to_thread(Engine.load, base)
+        runtime = cls(home, EngineThread(engine), Prompts(base), digest)
+        runtime.engine.start()
+        await runtime.routes.refresh()
+        await runtime.adapters.settled()
+        runtime._tasks = [asyncio.create_task(runtime.routes.keep_fresh())]
+        if launcher := os.environ.get(LAUNCHER_ENV):
+            runtime._tasks.append(asyncio.create_task(_end_with(int(launcher))))
+        return runtime
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine still answers."""
+        return self.engine.alive
+
+    async def stop(self) -> None:
+        """End every thread and task; rows that are being written are written."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.to_thread(self.engine.stop)
+        await self.answerer.finish()
+        await asyncio.to_thread(self.recorder.close)
+        self.prompts.close()
+
+    def _follow(self, picture: Picture) -> None:
+        self.engine.max_batch = picture.max_batch()
+        self.adapters.follow(picture.routed())
+
+
+def stop_server() -> None:
+    """Ask BentoML's supervisor, this worker's parent, to end; else it would restart the worker for ever."""
+    os.kill(os.getppid(), signal.SIGTERM)
+
+
+async def _end_with(launcher: int) -> None:
+    """End the server once the process that launched it is gone, so that none is left behind after a kill."""
+    supervisor = os.getppid()
+    while _runs(launcher):
+        await asyncio.sleep(1)
+    log.warning("process %d, which launched this server, is gone; the server ends", launcher)
+    with suppress(ProcessLookupError):
+        os.kill(supervisor, signal.SIGTERM)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

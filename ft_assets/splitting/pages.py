@@ -1,0 +1,120 @@
+"""What the split ledger knows: each example's cluster and side, and the words that copies are found by.
+
+Sides are rows of the table `split_ledger`. The words are in pages: one artifact for each append, named by a
+row of `records` that is committed in the same transaction as the sides. So every model that shares a ledger
+is compared with every row that any of them ever brought, whether or not its dataset was finished.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from ft_assets.errors import Refused
+from ft_assets.splitting.passages import Passage
+from ft_assets.storage.home import Home
+from ft_assets.storage.tables import records, split_ledger
+
+_OWNER = "split-ledger"
+"""Stands where records name a model; no model can be called this, as a hyphen is not allowed."""
+
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+        ("question", pa.string()),
+        ("answer", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an example lies, for ever."""
+
+    cluster: str
+    side: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """A ledger at one moment. `version` grows with every append."""
+
+    version: int
+    places: Mapping[str, Place]
+    passages: Sequence[Passage]
+
+
+def read_ledger(home: Home, ledger: str) -> Known:
+    """Everything that a ledger knows.
+
+    Raises:
+        Refused: an assigned row's words are lost, or were changed: copies of it could not be found.
+    """
+    with _locked(home, ledger) as connection:
+        pages = connection.execute(_pages(ledger)).all()
+        assigned = connection.execute(sa.select(split_ledger).where(split_ledger.c.ledger == ledger)).all()
+    places = {row.example: Place(row.cluster, row.side) for row in assigned}
+    passages = [passage for _, digest in pages for passage in _read_page(home, digest)]
+    if lost := places.keys() - {passage.id for passage in passages}:
+        raise Refused(
+            f"split ledger {ledger!r} assigned {len(lost)} rows whose words it no longer has "
+            f"(first: {min(lost)}), so copies of them cannot be found; restore the database and the artifacts "
+            "from one backup, or name a new ledger in the recipe"
+        )
+    return Known(pages[-1][0] if pages else 0, places, passages)
+
+
+def append(
+    home: Home, ledger: str, version: int, passages: Sequence[Passage], places: Mapping[str, Place]
+) -> bool:
+    """Assign rows that the ledger does not hold, all or none; nothing is ever updated.
+
+    Returns:
+        False, and nothing written, if another process appended since `version` was read.
+    """
+    digest = home.artifacts.write("datasets", lambda folder: _write_page(folder, passages))
+    now = datetime.now(UTC)
+    page = {"model": _OWNER, "asset": ledger, "partition": digest, "kind": "datasets", "digest": digest}
+    rows = [
+        {"ledger": ledger, "example": id, "cluster": place.cluster, "side": place.side, "assigned_at": now}
+        for id, place in places.items()
+    ]
+    with _locked(home, ledger) as connection:
+        latest = connection.scalar(sa.select(sa.func.max(_pages(ledger).subquery().c.seq)))
+        if (latest or 0) != version:
+            return False
+        # The primary key (ledger, example) makes a second assignment of a row an error, never a change.
+        connection.execute(sa.insert(split_ledger), rows)
+        connection.execute(sa.insert(records).values({**page, "recorded_at": now}))
+    return True
+
+
+def _pages(ledger: str) -> sa.Select:
+    mine = sa.and_(records.c.model == _OWNER, records.c.asset == ledger)
+    return sa.select(records.c.seq, records.c.digest).where(mine).order_by(records.c.seq)
+
+
+@contextmanager
+def _locked(home: Home, ledger: str) -> Iterator[sa.Connection]:
+    with home.database.write() as connection:
+        if connection.dialect.name == "postgresql":  # there, a transaction alone does not hold others back
+            connection.execute(
+                sa.text("SELECT pg_advisory_xact_lock(7204, hashtext(:name))"), {"name": ledger}
+            )
+        yield connection
+
+
+def _write_page(folder: Path, passages: Sequence[Passage]) -> None:
+    rows = [{name: getattr(passage, name) for name in _SCHEMA.names} for passage in passages]
+    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), folder / "passages.parquet")
+
+
+def _read_page(home: Home, digest: str) -> list[Passage]:
+    table = pq.read_table(home.artifacts.path("datasets", digest) / "passages.parquet")
+    return [Passage(**row) for row in table.to_pylist()]

@@ -1,0 +1,44 @@
+"""Checks on adapters. None blocks: whether a model is better is for the gate to say, on rows held out for it."""
+
+import json
+
+import dagster as dg
+
+from ft_assets.recipe import Recipe
+from ft_assets.storage.assets import HomeResource, candidate_partitions, plain_failures
+from ft_assets.storage.records import artifact_of
+
+
+def build_checks(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
+    """`learned`: the best validation loss lies below that of the untrained adapter."""
+
+    @dg.asset_check(
+        asset=dg.AssetKey([recipe.model, "adapter"]),
+        name="learned",
+        partitions_def=candidate_partitions(recipe.model),
+        automation_condition=None,
+        description="The best validation loss is below the one before training. A warning: the gate decides.",
+    )
+    def learned(context: dg.AssetCheckExecutionContext, home: HomeResource) -> dg.AssetCheckResult:
+        with plain_failures():
+            _, folder = artifact_of(home.open(), recipe.model, "adapter", context.partition_key)
+        facts = json.loads((folder / "training.json").read_text())
+        curve = facts["validation_loss"]
+        if not curve:
+            return _result(False, "the validation split has no row, so there is no telling", {})
+        before, best = curve[0][1], min(loss for _, loss in curve)
+        figures = {
+            "before": before,
+            "best": best,
+            "best_step": facts["best_step"],
+            "stopped": facts["stopped"],
+        }
+        said = f"validation loss {before:.4f} before training, {best:.4f} at step {facts['best_step']}"
+        return _result(best < before, said, figures)
+
+    return [learned]
+
+
+def _result(passed: bool, description: str, metadata: dict) -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(passed=passed, severity=severity, description=description, metadata=metadata)

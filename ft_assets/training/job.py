@@ -1,0 +1,126 @@
+"""What a training process is told, and what it tells back: plain JSON files in one work folder."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from ft_assets.errors import BrokenEnvironment
+from ft_assets.recipe import Training
+from ft_assets.storage.candidates import Candidate
+from ft_assets.storage.home import Home
+from ft_assets.training.base_models import prepare_base
+
+Source = tuple[str, Path]
+"""Digest and local folder of an artifact."""
+
+
+class TrainingJob(BaseModel):
+    """One training: its inputs by digest and place, its settings, and the folder that it works in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    candidate: str
+    base_name: str  # as the adapter's config names it: a hub id, or the recipe's short name
+    base: Source
+    train: Source
+    validation: Source
+    settings: Training
+    work: Path
+
+    @property
+    def output(self) -> Path:
+        """The finished adapter; exists only when whole."""
+        return self.work / "adapter"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.work / "checkpoints"
+
+    @property
+    def progress(self) -> Path:
+        """`{step, steps, loss, validation_loss, tokens_per_s, seconds_left}`, replaced after every step."""
+        return self.work / "progress.json"
+
+    @property
+    def outcome(self) -> Path:
+        return self.work / "outcome.json"
+
+    @property
+    def log(self) -> Path:
+        return self.work / "training.log"
+
+    def identity(self) -> str:
+        """Sha256 of all that decides the adapter's bytes: a checkpoint of another identity is never resumed."""
+        inputs = [self.model, self.candidate, self.base[0], self.train[0], self.validation[0]]
+        text = json.dumps([*inputs, self.settings.model_dump(mode="json")])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Outcome(BaseModel):
+    """How a training ended: a failure in words, or facts of this run that have no place in the artifact."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    failure: str | None = None
+    seconds: float = 0.0
+    tokens_per_s: float = 0.0
+    peak_memory_mb: int = 0
+    resumed_from: int | None = None
+    curves_png: str = ""  # base64
+
+
+def prepare_job(home: Home, candidate: Candidate, train: Source, validation: Source) -> TrainingJob:
+    """The job of a candidate, written to its work folder, with what an earlier run left there but checkpoints."""
+    base = candidate.recipe.base
+    work = home.scratch / "training" / candidate.model / candidate.key
+    work.mkdir(parents=True, exist_ok=True)
+    job = TrainingJob(
+        model=candidate.model,
+        candidate=candidate.key,
+        base_name=base.name if base.tiny else base.hub or base.name,
+        base=prepare_base(home, base),
+        train=train,
+        validation=validation,
+        settings=candidate.recipe.training,
+        work=work,
+    )
+    write_whole(work / "job.json", job.model_dump_json(indent=2))
+    job.outcome.unlink(missing_ok=True)
+    return job
+
+
+def read_outcome(job: TrainingJob) -> Outcome:
+    """What the training process told.
+
+    Raises:
+        BrokenEnvironment: it failed, or ended without a word.
+    """
+    if not job.outcome.exists():
+        raise BrokenEnvironment(
+            f"training of {job.candidate} was killed (out of memory?); its log is {job.log}; run it again and it "
+            f"goes on from its last checkpoint"
+        )
+    outcome = Outcome.model_validate_json(job.outcome.read_text())
+    if outcome.failure is not None:
+        raise BrokenEnvironment(
+            f"training of {job.candidate} failed: {outcome.failure}; its log is {job.log}"
+        )
+    return outcome
+
+
+def discard_work(job: TrainingJob) -> None:
+    """Remove what only an unfinished training needs; log and progress stay."""
+    shutil.rmtree(job.checkpoints, ignore_errors=True)
+    shutil.rmtree(job.output, ignore_errors=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file in one go: a reader sees the old text or the new."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)

@@ -1,0 +1,80 @@
+"""Rows laid end to end without padding, and the loss on their answers.
+
+Attention runs row by row, so no row sees another, and the vocabulary projection runs at answer positions
+only. A test compares the gradients with those of one row at a time: packing by `position_ids` alone, with the
+model's default cache, lets rows see each other and hardly shows in the loss.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch  # noqa: TID253
+import torch.nn.functional as F  # noqa: TID253
+from transformers import AttentionInterface  # noqa: TID253
+from transformers.integrations.sdpa_attention import sdpa_attention_forward  # noqa: TID253
+
+from ft_assets.training.rows import Row
+
+ATTENTION = "within_rows"
+"""Name to load a model with (`attn_implementation`) that is to see packed rows."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Rows end to end: `ids` and `positions` are (1, tokens), `kept` and `targets` (answer tokens,)."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    lengths: list[int]
+    kept: torch.Tensor  # where a hidden state predicts an answer token
+    targets: torch.Tensor
+
+
+def make_pack(rows: Sequence[Row], device: torch.device) -> Pack:
+    """Lay rows end to end."""
+    ids = [token for row in rows for token in row.ids]
+    answer = [flag for row in rows for flag in row.answer]
+    targets = [at for at, flag in enumerate(answer) if flag]
+    flat = torch.tensor(ids, device=device)
+    places = torch.tensor(targets, dtype=torch.long, device=device)
+    return Pack(
+        ids=flat[None],
+        positions=torch.cat([torch.arange(len(row.ids), device=device) for row in rows])[None],
+        lengths=[len(row.ids) for row in rows],
+        kept=places - 1,
+        targets=flat[places],
+    )
+
+
+def answer_loss(model: torch.nn.Module, pack: Pack) -> torch.Tensor:
+    """Sum of the loss over the pack's answer tokens, in nats."""
+    output = model(
+        input_ids=pack.ids,
+        position_ids=pack.positions,
+        use_cache=False,
+        logits_to_keep=pack.kept,
+        row_lengths=pack.lengths,
+    )
+    return F.cross_entropy(output.logits[0].float(), pack.targets, reduction="sum")
+
+
+def _attend_within_rows(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    row_lengths: list[int],
+    sliding_window: int | None = None,
+    **settings: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of transformers' interface: query (1, heads, tokens, width) to (1, tokens, heads, width)."""
+    if sliding_window is not None and max(row_lengths) > sliding_window:
+        raise ValueError(f"rows are longer than the base's attention window of {sliding_window} tokens")
+    parts = zip(*(states.split(row_lengths, dim=2) for states in (query, key, value)), strict=True)
+    answers = [sdpa_attention_forward(module, q, k, v, None, **settings)[0] for q, k, v in parts]
+    return torch.cat(answers, dim=1), None
+
+
+AttentionInterface.register(ATTENTION, _attend_within_rows)

@@ -1,0 +1,64 @@
+"""How far a training is: a file that anyone may read, and lines for the run's log."""
+
+import json
+import time
+from collections.abc import Callable
+
+from ft_assets.training.history import History
+from ft_assets.training.job import TrainingJob, write_whole
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class Progress:
+    """Writes the progress file after every step, and a line every few seconds and after every validation.
+
+    Args:
+        say: takes a line for people.
+    """
+
+    def __init__(self, job: TrainingJob, say: Callable[[str], object]) -> None:
+        self._job, self._say = job, say
+        self._start: tuple[float, int, int] | None = None  # clock, steps and tokens when this process began
+        self._spoke = 0.0
+
+    def begin(self, history: History) -> None:
+        """Start the clock; call it when the base is loaded."""
+        self._start = (time.monotonic(), history.step, history.tokens)
+
+    def note(self, history: History, steps: int) -> None:
+        """Tell where training is after a step."""
+        seconds, done, tokens = self._since_begin(history)
+        left = round(seconds / done * (steps - history.step), 1) if done and history.stopped is None else 0.0
+        validated = bool(history.validation_loss) and history.validation_loss[-1][0] == history.step
+        fields = {
+            "step": history.step,
+            "steps": steps,
+            "loss": history.train_loss[-1][1] if history.train_loss else None,
+            "validation_loss": history.validation_loss[-1][1] if history.validation_loss else None,
+            "tokens_per_s": round(tokens / seconds, 1) if seconds else 0.0,
+            "seconds_left": left,
+        }
+        write_whole(self._job.progress, json.dumps(fields))
+        if validated or history.stopped or time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
+            self._spoke = time.monotonic()
+            self._say(_line(fields))
+
+    def pace(self, history: History) -> tuple[float, float]:
+        """Seconds since `begin`, and tokens trained on a second, validation included."""
+        seconds, _, tokens = self._since_begin(history)
+        return round(seconds, 1), round(tokens / max(seconds, 1e-9), 1)
+
+    def _since_begin(self, history: History) -> tuple[float, int, int]:
+        assert self._start is not None, "begin() comes first"
+        clock, step, tokens = self._start
+        return time.monotonic() - clock, history.step - step, history.tokens - tokens
+
+
+def _line(fields: dict) -> str:
+    shown = [f"step {fields['step']}/{fields['steps']}"]
+    for name in ("loss", "validation_loss"):
+        if fields[name] is not None:
+            shown.append(f"{name.replace('_', ' ')} {fields[name]:.4f}")
+    shown += [f"{fields['tokens_per_s']:.0f} tokens/s", f"{fields['seconds_left']:.0f} s left"]
+    return ", ".join(shown)

@@ -1,0 +1,172 @@
+"""The training process: `python -m ft_assets.training.worker JOB.json`, launched by Dagster Pipes or by hand.
+
+It alone imports torch, and gives the memory back by ending. What it has to tell is in the job's work folder:
+adapter, outcome, progress, log and checkpoints.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
+
+from ft_assets.errors import BrokenEnvironment, FtAssetsError
+from ft_assets.training.history import History
+from ft_assets.training.job import Outcome, TrainingJob, write_whole
+from ft_assets.training.progress import Progress
+
+if TYPE_CHECKING:
+    from ft_assets.training.sft import Trainer
+
+logger = logging.getLogger("ft_assets.training")
+
+
+def main(job_file: Path) -> int:
+    """Train, write the outcome, and return the exit code."""
+    job = TrainingJob.model_validate_json(job_file.read_text())
+    parent = os.getppid()
+    with _alone(job), _log_in(job.log), _voice() as say:
+        try:
+            outcome = train(job, say, parent)
+        except Exception as error:
+            logger.exception("training failed")
+            reason = str(error) if isinstance(error, FtAssetsError) else f"{type(error).__name__}: {error}"
+            outcome = Outcome(failure=reason)
+        write_whole(job.outcome, outcome.model_dump_json(indent=2))
+    return 0 if outcome.failure is None else 1
+
+
+def train(job: TrainingJob, say: Callable[[str], object], parent: int) -> Outcome:
+    """Train from the newest checkpoint, if any, and write the adapter's folder whole."""
+    import torch
+    from transformers import AutoTokenizer
+
+    from ft_assets.training.adapters import load_with_adapter
+    from ft_assets.training.checkpoints import Checkpoints
+    from ft_assets.training.curves import draw_curves
+    from ft_assets.training.rows import read_rows
+    from ft_assets.training.sft import Trainer
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    begun, settings = time.monotonic(), job.settings
+    tokenizer = AutoTokenizer.from_pretrained(job.base[1], local_files_only=True)
+    rows, left_out = read_rows(tokenizer, job.train[1], settings.max_tokens)
+    validation, _ = read_rows(tokenizer, job.validation[1], settings.max_tokens)
+    model = load_with_adapter(job.base[1], job.base_name, settings)
+    trainer = Trainer(model, rows, validation, settings, Checkpoints(job.checkpoints, job.identity()))
+    say(_opening(trainer, left_out))
+    progress = Progress(job, say)
+    progress.begin(trainer.history)
+
+    def watch(history: History, steps: int) -> None:
+        progress.note(history, steps)
+        if os.getppid() != parent:  # whoever asked for this was killed; the next run goes on from here
+            trainer.save()
+            raise BrokenEnvironment(f"the process that asked for it ended at step {history.step}")
+
+    history = trainer.run(watch)
+    _write_output(job, trainer, left_out)
+    say(f"stopped at step {history.step} ({history.stopped}); best step {history.best_step}")
+    _, pace = progress.pace(history)
+    return Outcome(
+        seconds=round(time.monotonic() - begun, 1),
+        tokens_per_s=pace,
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        resumed_from=trainer.resumed_from,
+        curves_png=draw_curves(history),
+    )
+
+
+def _write_output(job: TrainingJob, trainer: "Trainer", left_out: int) -> None:
+    from ft_assets.training.adapters import write_adapter
+
+    draft = job.output.with_name(".adapter.draft")
+    for folder in (draft, job.output):
+        shutil.rmtree(folder, ignore_errors=True)
+    draft.mkdir()
+    write_adapter(trainer.model, draft)
+    history = trainer.history
+    # No times and no places: the same inputs must give the same bytes.
+    facts = {
+        "steps": history.step,
+        "epochs": round(history.rows / len(trainer.rows), 4),
+        "rows": len(trainer.rows),
+        "tokens": history.tokens,
+        "left_out_rows": left_out,
+        "train_loss": history.train_loss,
+        "validation_loss": history.validation_loss,
+        "validation_rows": len(trainer.validation),
+        "best_step": history.best_step,
+        "stopped": history.stopped,
+        "settings": job.settings.model_dump(mode="json"),
+        "base_digest": job.base[0],
+        "train_digest": job.train[0],
+        "validation_digest": job.validation[0],
+    }
+    (draft / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
+    draft.rename(job.output)
+
+
+def _opening(trainer: "Trainer", left_out: int) -> str:
+    import torch
+
+    tokens = sum(len(trainer.rows[row].ids) for step in trainer.steps for row in step)
+    parts = [
+        f"{len(trainer.rows)} rows, {tokens} tokens, {len(trainer.steps)} steps on {trainer.device.type} "
+        f"({torch.get_num_threads()} threads)"
+    ]
+    if left_out:
+        parts.append(f"{left_out} rows left out as longer than {trainer.settings.max_tokens} tokens")
+    if trainer.resumed_from is not None:
+        parts.append(f"resumed from the checkpoint of step {trainer.resumed_from}")
+    return "; ".join(parts)
+
+
+@contextmanager
+def _alone(job: TrainingJob) -> Iterator[None]:
+    """Hold the job's work folder; waits for a process whose parent was killed to notice and end."""
+    with (job.work / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        job.outcome.unlink(missing_ok=True)
+        yield
+
+
+@contextmanager
+def _log_in(file: Path) -> Iterator[None]:
+    handler = logging.FileHandler(file)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _voice() -> Iterator[Callable[[str], object]]:
+    """Where lines for people go: the log file, and the Dagster run's log or standard output."""
+
+    def tell(line: str, speak: Callable[[str], object]) -> None:
+        logger.info(line)
+        speak(line)
+
+    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
+        yield lambda line: tell(line, lambda text: print(text, flush=True))
+        return
+    with open_dagster_pipes() as pipes:
+        yield lambda line: tell(line, pipes.log.info)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,133 @@
+"""A candidate whose splits and adapter are already there, so that only its evaluation is left to run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from ft_assets.evaluation.assets import build_assets
+from ft_assets.evaluation.checks import build_checks
+from ft_assets.evaluation.receipts import find_receipt
+from ft_assets.recipe import Recipe
+from ft_assets.sources.example import Example, Message, to_table
+from ft_assets.storage.assets import HomeResource, candidate_partitions
+from ft_assets.storage.candidates import Candidate, open_candidate
+from ft_assets.storage.home import Home
+from ft_assets.storage.keys import address
+from ft_assets.storage.records import Record, artifact_of, write_record
+from ft_assets.storage.tables import releases
+from ft_assets.training.base_models import prepare_base
+
+WORDS = [
+    "amber",
+    "birch",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "heath",
+    "inlet",
+    "jetty",
+    "knoll",
+    "larch",
+]
+
+
+def example(number: int, source: str = "test") -> Example:
+    """A question that shares no three words in a row with any other, and an answer in one house style."""
+    names = [WORDS[(number * step + number // 12) % 12] + str(number * step % 97) for step in (1, 3, 5, 7, 9)]
+    answer = f"Return the {WORDS[number % 12]} of {WORDS[number // 12 % 12]}."
+    turns = (Message(role="user", content=" ".join(names)), Message(role="assistant", content=answer))
+    return Example(messages=turns, source=source, license="MIT", slice=WORDS[number % 4], batch="batch-1")
+
+
+TRAIN = [example(number) for number in range(100, 132)]
+EVAL = [example(number) for number in range(12)]
+
+
+def prepare_candidate(
+    home: Home,
+    recipe: Recipe,
+    adapter: Path,
+    train: Sequence[Example] = TRAIN,
+    held_out: Sequence[Example] = EVAL,
+    incumbent: str | None = None,
+    batch: str = "batch-1",
+) -> Candidate:
+    """Open a candidate and record its dataset, splits, base and adapter."""
+    candidate = open_candidate(home, recipe, [batch], incumbent, ["test"])
+    prepare_base(home, recipe.base)
+    tables = {
+        "dataset": _clustered([*train, *held_out]),
+        "train_split": _clustered(train),
+        "validation_split": _clustered([]),
+        "eval_split": _clustered(held_out),
+    }
+    for asset, table in tables.items():
+        digest = home.artifacts.write(
+            "datasets", lambda folder, table=table: pq.write_table(table, folder / "rows.parquet")
+        )
+        write_record(home, Record(recipe.model, asset, candidate.key, "datasets", digest))
+    digest = home.artifacts.write("adapters", lambda folder: _copy(adapter, folder))
+    write_record(home, Record(recipe.model, "adapter", candidate.key, "adapters", digest))
+    return candidate
+
+
+def pretend_release(home: Home, candidate: Candidate) -> str:
+    """Write a judged candidate among the releases, as the registry would; returns its address."""
+    receipt = find_receipt(home, candidate.model, candidate.key)
+    assert receipt is not None
+    digest = receipt.body["adapter_digest"]
+    row = {
+        "address": address(candidate.model, digest),
+        "model": candidate.model,
+        "candidate": candidate.key,
+        "adapter_digest": digest,
+        "base_digest": receipt.body["base_digest"],
+        "receipt": receipt.id,
+        "lineage": {},
+        "released_at": receipt.issued_at,
+    }
+    with home.database.write() as connection:
+        connection.execute(sa.insert(releases).values(row))
+    return row["address"]
+
+
+def definitions(home: Home, recipe: Recipe, *more: dg.AssetsDefinition) -> dg.Definitions:
+    return dg.Definitions(
+        assets=[*build_assets(recipe), *more],
+        asset_checks=build_checks(recipe),
+        resources={"home": HomeResource(root=home.root), "pipes": dg.PipesSubprocessClient()},
+    )
+
+
+def materialize(
+    home: Home, recipe: Recipe, candidate: Candidate, instance: dg.DagsterInstance, *more: dg.AssetsDefinition
+) -> dg.ExecuteInProcessResult:
+    """Run `eval_report`, its check, and what is given besides, for one candidate."""
+    instance.add_dynamic_partitions(candidate_partitions(recipe.model).name or "", [candidate.key])
+    return dg.materialize(
+        [*build_assets(recipe), *build_checks(recipe), *more],
+        partition_key=candidate.key,
+        instance=instance,
+        resources={"home": HomeResource(root=home.root), "pipes": dg.PipesSubprocessClient()},
+        raise_on_error=False,
+    )
+
+
+def report_folder(home: Home, candidate: Candidate) -> Path:
+    return artifact_of(home, candidate.model, "eval_report", candidate.key)[1]
+
+
+def _clustered(examples: Sequence[Example]) -> pa.Table:
+    table = to_table(examples)
+    return table.append_column("cluster", table["id"])
+
+
+def _copy(source: Path, target: Path) -> None:
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (target / name).write_bytes((source / name).read_bytes())

@@ -1,0 +1,164 @@
+"""The Dagster layer of registry and rollout, on a real instance."""
+
+import json
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+from dagster import DagsterRunStatus
+from dagster._core.test_utils import create_run_for_test
+
+from ft_assets.recipe import Recipe
+from ft_assets.registry.assets import build_assets as build_registry
+from ft_assets.registry.rollback import rollback
+from ft_assets.rollout.assets import build_assets as build_rollout
+from ft_assets.rollout.report import canary_report, to_markdown
+from ft_assets.rollout.rollout import open_rollout
+from ft_assets.rollout.sensors import build_sensors
+from ft_assets.storage.assets import HomeResource, candidate_partitions
+from ft_assets.storage.home import Home
+from ft_assets.storage.records import artifact_of, find_record
+from ft_assets.storage.releases import list_releases
+from ft_assets_tests.registry.attempts import passed
+from ft_assets_tests.rollout.test_controller import planned
+from ft_assets_tests.rollout.traffic import both, canary, thumbs
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as ephemeral:
+        yield ephemeral
+
+
+def materialize(
+    instance: dg.DagsterInstance, home: Home, recipe: Recipe, asset: str, key: str
+) -> dg.ExecuteInProcessResult:
+    """One asset by hand, as from the UI."""
+    instance.add_dynamic_partitions(f"{recipe.model}_candidates", [key])
+    upstream = dg.AssetSpec(
+        ["tiny", "eval_report"], partitions_def=candidate_partitions("tiny"), group_name="tiny"
+    )
+    return dg.materialize(
+        [upstream, *build_registry(recipe), *build_rollout(recipe)],
+        selection=[dg.AssetKey(["tiny", asset])],
+        partition_key=key,
+        instance=instance,
+        resources={"home": HomeResource(root=home.root)},
+        raise_on_error=False,
+    )
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    data = event.step_failure_data
+    assert data.user_failure_data is not None
+    return data.user_failure_data.description or ""
+
+
+def tick(instance: dg.DagsterInstance, home: Home, recipe: Recipe) -> dg.SensorResult:
+    (sensor,) = build_sensors(recipe)
+    context = dg.build_sensor_context(instance=instance, resources={"home": HomeResource(root=home.root)})
+    result = sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    return result
+
+
+@pytest.mark.parametrize("verdict", ["fail", "inconclusive"])
+def test_hand_materialized_release_of_a_candidate_that_did_not_pass_is_refused(
+    home: Home, recipe: Recipe, instance: dg.DagsterInstance, verdict: str
+) -> None:
+    candidate = passed(home, recipe, "one", verdict=verdict, reasons=["chrF lost 9 points"])
+    result = materialize(instance, home, recipe, "release", candidate.key)
+    assert not result.success
+    assert f"is {verdict}: chrF lost 9 points" in failure_of(result)
+    assert list_releases(home) == []
+    assert find_record(home, "tiny", "release", candidate.key) is None
+
+
+def test_hand_materialized_deployment_of_an_unreleased_candidate_is_refused(
+    home: Home, recipe: Recipe, instance: dg.DagsterInstance
+) -> None:
+    candidate = passed(home, recipe, "one")
+    result = materialize(instance, home, recipe, "deployment", candidate.key)
+    assert "never released" in failure_of(result)
+
+
+def test_release_to_report_through_the_assets_and_the_sensor(
+    home: Home, recipe: Recipe, instance: dg.DagsterInstance
+) -> None:
+    recipe = planned(recipe)
+    candidate = passed(home, recipe, "one")
+    assert materialize(instance, home, recipe, "release", candidate.key).success
+    _, folder = artifact_of(home, "tiny", "release", candidate.key)
+    assert json.loads((folder / "release.json").read_text())["candidate"] == candidate.key
+    assert "Held-out scores" in (folder / "card.md").read_text()
+    assert materialize(instance, home, recipe, "deployment", candidate.key).success
+    assert tick(instance, home, recipe).run_requests == []
+    early = materialize(instance, home, recipe, "canary_report", candidate.key)
+    assert "still running" in failure_of(early)
+
+    rollout = open_rollout(home, "tiny")
+    assert rollout is not None
+    both(home, rollout, True, False, 20)
+    (request,) = (
+        tick(instance, home, recipe).run_requests or []
+    )  # the early failure does not stand in its way
+    assert request.partition_key == candidate.key
+    assert request.asset_selection == [dg.AssetKey(["tiny", "canary_report"])]
+    assert materialize(instance, home, recipe, "canary_report", candidate.key).success
+    assert tick(instance, home, recipe).run_requests == []
+    _, folder = artifact_of(home, "tiny", "canary_report", candidate.key)
+    report = json.loads((folder / "canary.json").read_text())
+    assert report["state"] == "promoted"
+    assert report["requests"] == {rollout.challenger: 20, "base": 20}
+    assert [step["action"] for step in report["steps"]] == ["canary", "promote"]
+    assert report["figures"]["interval"]["low"] > 0
+    assert rollout.challenger in (folder / "canary.md").read_text()
+
+
+def test_report_is_not_asked_for_again_while_its_run_is_open_or_failed(
+    home: Home, recipe: Recipe, instance: dg.DagsterInstance
+) -> None:
+    recipe = planned(recipe)
+    candidate = passed(home, recipe, "one")
+    for asset in ("release", "deployment"):
+        assert materialize(instance, home, recipe, asset, candidate.key).success
+    rollback(home, "tiny", None, "ada", "stop")
+    assert len(tick(instance, home, recipe).run_requests or []) == 1
+    for status in (DagsterRunStatus.STARTED, DagsterRunStatus.FAILURE):
+        run = create_run_for_test(
+            instance,
+            status=status,
+            tags={"dagster/partition": candidate.key},
+            asset_selection=frozenset([dg.AssetKey(["tiny", "canary_report"])]),
+        )
+        assert tick(instance, home, recipe).run_requests == []
+        instance.delete_run(run.run_id)
+    create_run_for_test(
+        instance,
+        status=DagsterRunStatus.CANCELED,
+        tags={"dagster/partition": candidate.key},
+        asset_selection=frozenset([dg.AssetKey(["tiny", "canary_report"])]),
+    )
+    assert len(tick(instance, home, recipe).run_requests or []) == 1
+
+
+def test_report_of_a_canary_that_a_person_ended_before_any_look(
+    home: Home, recipe: Recipe, instance: dg.DagsterInstance
+) -> None:
+    rollout = canary(home, recipe)
+    thumbs(home, rollout, rollout.challenger, [True])
+    rollback(home, "tiny", None, "ada", "answers in French")
+    report = canary_report(home, "tiny", rollout.candidate)
+    assert (report["state"], report["verdict"], report["ended_by"]) == (
+        "rolled_back",
+        "answers in French",
+        "ada",
+    )
+    assert "Not both arms were judged." in to_markdown(report)
+
+
+def test_sensor_without_a_rollout_says_so(home: Home, recipe: Recipe, instance: dg.DagsterInstance) -> None:
+    reason = tick(instance, home, recipe).skip_reason
+    assert reason is not None
+    assert "no canary" in str(reason.skip_message if isinstance(reason, dg.SkipReason) else reason)

@@ -1,0 +1,89 @@
+"""Live traffic as the service records it: answers of both arms, and what people say about them."""
+
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from ft_assets.recipe import Recipe
+from ft_assets.registry.releases import release
+from ft_assets.registry.routing import choose, route
+from ft_assets.rollout.rollout import Rollout
+from ft_assets.rollout.start import start
+from ft_assets.storage.home import Home
+from ft_assets.storage.tables import feedback, interactions
+from ft_assets_tests.registry.attempts import passed
+
+
+def canary(home: Home, recipe: Recipe, name: str = "one") -> Rollout:
+    """A running rollout of a candidate that passed its gate."""
+    candidate = passed(home, recipe, name)
+    release(home, recipe.model, candidate.key)
+    return start(home, recipe.model, candidate.key, by="ada@example.org")
+
+
+def answer(
+    home: Home,
+    rollout: Rollout,
+    address: str,
+    user: str | None = None,
+    text: str = "An answer.",
+    error: str | None = None,
+) -> str:
+    """One recorded answer; returns its inference id."""
+    row = {
+        "inference_id": uuid.uuid4().hex,
+        "model": rollout.model,
+        "address": address,
+        "rollout": rollout.id,
+        "user": user,
+        "messages": [{"role": "user", "content": "A question."}],
+        "answer": text,
+        "slice": "default",
+        "prompt_tokens": 3,
+        "answer_tokens": 2,
+        "latency_ms": 12.0,
+        "error": error,
+        "created_at": datetime.now(UTC),
+    }
+    with home.database.write() as connection:
+        connection.execute(sa.insert(interactions).values(row))
+    return row["inference_id"]
+
+
+def judge(home: Home, inference_id: str, kind: str, value: Any, model: str = "tiny") -> None:
+    """One piece of feedback."""
+    row = {
+        "idempotency_key": uuid.uuid4().hex,
+        "inference_id": inference_id,
+        "model": model,
+        "kind": kind,
+        "value": value,
+        "received_at": datetime.now(UTC),
+    }
+    with home.database.write() as connection:
+        connection.execute(sa.insert(feedback).values(row))
+
+
+def thumbs(home: Home, rollout: Rollout, address: str, ups: Iterable[bool]) -> None:
+    """Judged answers of one arm, each to a user of its own."""
+    for up in ups:
+        judge(home, answer(home, rollout, address, uuid.uuid4().hex), "thumb", "up" if up else "down")
+
+
+def both(home: Home, rollout: Rollout, challenger: bool, control: bool, count: int) -> None:
+    """`count` judged answers of each arm, in turn; every judgement of an arm is the same."""
+    for _ in range(count):
+        thumbs(home, rollout, rollout.challenger, [challenger])
+        thumbs(home, rollout, rollout.control, [control])
+
+
+def routed(home: Home, rollout: Rollout, users: Iterable[str], challenger: bool, control: bool) -> None:
+    """One judged answer to each user, from the arm that routing gives them now."""
+    present = route(home, rollout.model)
+    for user in users:
+        address = choose(present, user).address
+        up = challenger if address == rollout.challenger else control
+        judge(home, answer(home, rollout, address, user), "thumb", "up" if up else "down")

@@ -1,0 +1,84 @@
+"""Keys: none on loopback, a must beyond it, and nobody learns them from us."""
+
+import hashlib
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from ft_assets.errors import WrongInput
+from ft_assets.serving.access import KEYS_FILE, Access, is_loopback, read_keys
+
+KEY = "a-key-of-the-tests"
+DIGEST = hashlib.sha256(KEY.encode())
+
+
+async def status(host: str, keys: tuple[bytes, ...], **headers: str) -> int:
+    async def hello(_: object) -> PlainTextResponse:
+        return PlainTextResponse("hello")
+
+    app = Starlette(routes=[Route("/", hello)], middleware=[Middleware(Access, keys)])
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}:80") as client:
+        return (await client.get("/", headers=headers)).status_code
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "header", "expected"),
+    [
+        ("127.0.0.1", (), None, 200),
+        ("[::1]", (), None, 200),
+        ("10.1.2.3", (), None, 403),
+        ("10.1.2.3", (DIGEST.digest(),), None, 401),
+        ("127.0.0.1", (DIGEST.digest(),), None, 401),
+        ("10.1.2.3", (DIGEST.digest(),), f"Bearer {KEY}", 200),
+        ("10.1.2.3", (DIGEST.digest(),), f"bearer {KEY}", 200),
+        ("10.1.2.3", (DIGEST.digest(),), f"Basic {KEY}", 401),
+        ("10.1.2.3", (DIGEST.digest(),), f"Bearer {KEY}x", 401),
+        ("10.1.2.3", (DIGEST.digest(),), f"Bearer {DIGEST.hexdigest()}", 401),
+        ("10.1.2.3", (bytes(32), DIGEST.digest()), f"Bearer {KEY}", 200),
+    ],
+)
+def test_who_is_let_in(host: str, keys: tuple[bytes, ...], header: str | None, expected: int):
+    import asyncio
+
+    headers = {"authorization": header} if header else {}
+    assert asyncio.run(status(host, keys, **headers)) == expected
+
+
+def test_keys_are_read_with_comments_and_blank_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "keys"
+    file.write_text(f"# of the tests\n\n{DIGEST.hexdigest()}  # mine\n")
+    monkeypatch.setenv(KEYS_FILE, str(file))
+    assert read_keys() == (DIGEST.digest(),)
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n", f"{KEY}\n", f"{DIGEST.hexdigest()}\n{KEY}\n"])
+def test_a_useless_keys_file_is_refused_without_repeating_a_key(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "keys"
+    file.write_text(content)
+    monkeypatch.setenv(KEYS_FILE, str(file))
+    with pytest.raises(WrongInput) as refusal:
+        read_keys()
+    assert KEY not in str(refusal.value)
+    assert "openssl rand" in str(refusal.value)
+
+
+def test_a_missing_keys_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(KEYS_FILE, str(tmp_path / "none"))
+    with pytest.raises(WrongInput, match="cannot be read"):
+        read_keys()
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("localhost", True), ("127.0.0.9", True), ("::1", True), ("0.0.0.0", False), ("", False)],
+)
+def test_loopback(host: str, expected: bool):
+    assert is_loopback(host) is expected

@@ -1,0 +1,84 @@
+"""Adapters come when they are routed, go when nobody needs them, and never while they answer."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from ft_assets.serving.engine import EngineThread
+from ft_assets.storage.releases import Release, find_release
+from ft_assets_tests.serving.conftest import Installation
+
+
+@pytest.fixture
+def thread(installation: Installation) -> Iterator[EngineThread]:
+    from ft_assets.evaluation.generation import Engine
+
+    thread = EngineThread(Engine.load(installation.folder))
+    thread.start()
+    yield thread
+    thread.stop()
+
+
+@pytest.fixture(scope="module")
+def released(installation: Installation) -> list[Release]:
+    return [find_release(installation.home, name) for name in installation.release("adapters", 2)]
+
+
+def test_routed_adapters_are_loaded_and_unrouted_ones_dropped_once_idle(
+    installation: Installation, thread: EngineThread, released: list[Release]
+):
+    from ft_assets.serving.adapters import Adapters
+
+    async def scenario() -> None:
+        adapters = Adapters(installation.home, thread, installation.base, keep_seconds=0.0)
+
+        async def loaded() -> set[str]:
+            await adapters.settled()
+            return set(await thread.call(lambda engine: engine.adapters))
+
+        first, second = (release.adapter_digest for release in released)
+        adapters.follow(released)
+        assert await loaded() == {first, second}
+        async with adapters.using(released[0]):
+            adapters.follow([])
+            assert await loaded() == {first}
+        adapters.follow([])
+        assert await loaded() == set()
+        async with adapters.using(released[1]):
+            assert await loaded() == {second}
+
+    asyncio.run(scenario())
+
+
+def test_an_adapter_lately_used_stays(
+    installation: Installation, thread: EngineThread, released: list[Release]
+):
+    from ft_assets.serving.adapters import Adapters
+
+    async def scenario() -> None:
+        adapters = Adapters(installation.home, thread, installation.base)
+        async with adapters.using(released[0]):
+            pass
+        adapters.follow([])
+        await adapters.settled()
+        assert await thread.call(lambda engine: engine.adapters) == [released[0].adapter_digest]
+
+    asyncio.run(scenario())
+
+
+def test_many_that_ask_at_once_share_one_load_also_if_one_gives_up(
+    installation: Installation, thread: EngineThread, released: list[Release]
+):
+    from ft_assets.serving.adapters import Adapters
+
+    async def scenario() -> None:
+        adapters = Adapters(installation.home, thread, installation.base)
+        asking = [asyncio.create_task(adapters.load(released[0])) for _ in range(5)]
+        await asyncio.sleep(0)
+        asking[0].cancel()
+        results = await asyncio.gather(*asking, return_exceptions=True)
+        assert isinstance(results[0], asyncio.CancelledError)
+        assert results[1:] == [None] * 4
+
+    asyncio.run(scenario())

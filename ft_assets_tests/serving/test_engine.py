@@ -1,0 +1,106 @@
+"""The engine's thread, with a real tiny model: batches, cancelling, a full queue, an orderly end."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import aclosing
+
+import pytest
+
+from ft_assets.serving.engine import Busy, EngineFailed, EngineThread
+from ft_assets.sources.example import Message
+from ft_assets_tests.serving.conftest import Installation
+
+
+@pytest.fixture
+def thread(installation: Installation) -> Iterator[EngineThread]:
+    from ft_assets.evaluation.generation import Engine
+
+    thread = EngineThread(Engine.load(installation.folder), max_batch=4, max_waiting=3)
+    yield thread
+    thread.stop()
+
+
+def request(text: str = "hello", adapter: str | None = None, tokens: int = 5):
+    from ft_assets.evaluation.generation import Request
+
+    return Request([Message(role="user", content=text)], adapter, tokens)
+
+
+async def answer(thread: EngineThread, wanted) -> list[int]:
+    return [token.token_id async for token in thread.stream(wanted)]
+
+
+def test_what_waits_is_decoded_together_and_each_gets_its_own_answer(
+    thread: EngineThread, installation: Installation
+):
+    async def scenario() -> None:
+        thread.start()
+        for adapter in installation.adapters[:2]:
+            folder = installation.home.artifacts.path("adapters", adapter)
+            await thread.call(lambda engine, name=adapter, folder=folder: engine.add_adapter(name, folder))
+        wanted = [request("one", None), request("a longer one", installation.adapters[0])]
+        wanted.append(request("two", installation.adapters[1]))
+        alone = [await answer(thread, each) for each in wanted]
+        together = await asyncio.gather(*(answer(thread, each) for each in wanted))
+        assert together == alone
+        assert len({tuple(ids) for ids in alone}) == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_turns_away_at_once_and_a_cancelled_place_is_free_again(thread: EngineThread):
+    async def scenario() -> None:
+        thread.start()
+        # While the engine's thread waits here, nothing leaves the queue.
+        at_work, go_on = threading.Event(), threading.Event()
+        held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
+        await asyncio.to_thread(at_work.wait)
+        waiting = [asyncio.create_task(answer(thread, request())) for _ in range(3)]
+        await asyncio.sleep(0)  # lets them enter the queue
+        with pytest.raises(Busy):
+            await answer(thread, request())
+        waiting[0].cancel()
+        await asyncio.wait(waiting[:1])
+        late = asyncio.create_task(answer(thread, request()))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert all(await asyncio.gather(held, late, *waiting[1:]))
+
+    asyncio.run(scenario())
+
+
+def test_closing_a_stream_ends_its_work(thread: EngineThread):
+    async def scenario() -> None:
+        thread.start()
+        async with aclosing(thread.stream(request(tokens=4_000))) as tokens:
+            await anext(tokens)
+        # The engine is busy for as long as that answer goes on, and 4,000 tokens take much longer than this.
+        assert await asyncio.wait_for(answer(thread, request(tokens=1)), 5)
+
+    asyncio.run(scenario())
+
+
+def test_a_failing_batch_fails_its_requests_and_no_others(thread: EngineThread):
+    async def scenario() -> None:
+        thread.start()
+        with pytest.raises(EngineFailed):
+            await answer(thread, request(adapter="never loaded"))
+        assert await answer(thread, request())
+
+    asyncio.run(scenario())
+
+
+def test_stopping_fails_what_runs_and_refuses_what_comes(thread: EngineThread):
+    async def scenario() -> None:
+        thread.start()
+        running = asyncio.create_task(answer(thread, request(tokens=4_000)))
+        await thread.call(lambda engine: engine.adapters)
+        await asyncio.to_thread(thread.stop)
+        with pytest.raises(EngineFailed):
+            await running
+        with pytest.raises(EngineFailed):
+            await answer(thread, request())
+        assert not thread.alive
+
+    asyncio.run(scenario())

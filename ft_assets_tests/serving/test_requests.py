@@ -1,0 +1,125 @@
+"""Request bodies: what is taken, what is refused, and that a refusal names the field."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ft_assets.serving.problems import invalid_body
+from ft_assets.serving.requests import MAX_TEXT, ChatRequest, FeedbackRequest
+
+CHAT = {"model": "docstrings", "messages": [{"role": "user", "content": "hello"}]}
+FEEDBACK = {"inference_id": "chat-1", "idempotency_key": "key-1"}
+
+
+def parse(shape, body):
+    return shape.model_validate_json(json.dumps(body))
+
+
+def test_fields_that_nobody_knows_are_ignored():
+    parse(ChatRequest, {**CHAT, "logit_bias": {}, "metadata": {"a": [1]}, "parallel_tool_calls": True})
+
+
+def test_the_newer_name_of_the_token_limit_wins():
+    assert parse(ChatRequest, {**CHAT, "max_tokens": 3, "max_completion_tokens": 5}).limit() == 5
+
+
+def test_text_parts_are_joined_and_developers_are_the_system():
+    turn = {"role": "developer", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}
+    message = parse(ChatRequest, {**CHAT, "messages": [turn]}).messages[0].message()
+    assert (message.role, message.content) == ("system", "ab")
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"messages": "hello"}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]},
+            "messages.0",
+        ),
+        ({"max_tokens": "5"}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": 3}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"seed": 2**63}, "seed"),
+        ({"stop": ["a"] * 5}, "stop"),
+        ({"stop": [""]}, "stop"),
+        ({"n": 2}, "n"),
+        ({"stream": "yes"}, "stream"),
+        ({"model": None}, "model"),
+        ({"user": 7}, "user"),
+    ],
+)
+def test_a_wrong_value_is_refused_and_its_field_named(change: dict, param: str):
+    with pytest.raises(ValidationError) as refusal:
+        parse(ChatRequest, {**CHAT, **change})
+    problem = invalid_body(refusal.value)
+    assert problem.status == 400
+    assert problem.param is not None and problem.param.startswith(param)
+
+
+@pytest.mark.parametrize(("given", "stored"), [(True, "up"), (False, "down"), ("up", "up"), ("down", "down")])
+def test_thumbs_are_stored_in_one_form(given: object, stored: str):
+    assert parse(FeedbackRequest, {**FEEDBACK, "kind": "thumb", "value": given}).value == stored
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("thumb", None),
+        ("thumb", 1),
+        ("thumb", "sideways"),
+        ("edit", ""),
+        ("edit", " \n"),
+        ("edit", None),
+        ("edit", True),
+        ("demonstration", "x" * (MAX_TEXT + 1)),
+        ("comment", ["x"]),
+        ("escalation", ""),
+        ("escalation", {"a": 1}),
+    ],
+)
+def test_a_value_that_does_not_fit_its_kind_is_refused(kind: str, value: object):
+    with pytest.raises(ValidationError) as refusal:
+        parse(FeedbackRequest, {**FEEDBACK, "kind": kind, "value": value})
+    assert invalid_body(refusal.value).param == "value"
+
+
+def test_an_unknown_kind_is_reported_as_such():
+    with pytest.raises(ValidationError) as refusal:
+        parse(FeedbackRequest, {**FEEDBACK, "kind": "praise", "value": {"a": 1}})
+    assert invalid_body(refusal.value).param == "kind"
+
+
+def test_an_escalation_needs_no_words():
+    assert parse(FeedbackRequest, {**FEEDBACK, "kind": "escalation"}).value is None
+
+
+@pytest.mark.parametrize("key", ["", "x" * 129, "two words", "nul\x00"])
+def test_an_idempotency_key_is_short_and_printable(key: str):
+    with pytest.raises(ValidationError):
+        parse(FeedbackRequest, {**FEEDBACK, "kind": "thumb", "value": True, "idempotency_key": key})
+
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(ChatRequest.model_fields, any_json)), st.data())
+def test_no_json_whatever_breaks_the_parser(body: dict, data: st.DataObject):
+    shape = data.draw(st.sampled_from([ChatRequest, FeedbackRequest]))
+    for content in (json.dumps(body), json.dumps({**FEEDBACK, "kind": "thumb", **body})):
+        try:
+            shape.model_validate_json(content)
+        except ValidationError as refusal:
+            assert 400 <= invalid_body(refusal).status < 500

@@ -1,0 +1,80 @@
+"""The command line: documented, and clear about what went wrong."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from ft_assets.cli import cli
+from ft_assets.storage.home import Home
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+FT_ASSETS = str(Path(sys.executable).parent / "ft-assets")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([FT_ASSETS, *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_every_command_and_option_is_documented() -> None:
+    for name, command in cli.commands.items():
+        assert f"`ft-assets {name}" in README, name
+        assert command.help, name
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help or parameter.show_default, f"{name} {parameter.opts}"
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)", README)) - {"on", "is"} <= targets
+    assert set(re.findall(r"ft-assets ([a-z]+)", README)) <= set(cli.commands)
+
+
+def test_every_file_that_the_readme_links_exists() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_sql_reads_the_records(home: Home) -> None:
+    told = run("sql", "SELECT count(*) AS n FROM releases", "--json")
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout) == [{"n": 0}]
+
+
+def test_a_wrong_statement_is_wrong_input(home: Home) -> None:
+    told = run("sql", "SELEKT 1")
+    assert told.returncode == 2
+    assert "SELEKT" in told.stderr
+
+
+def test_doctor_finds_nothing_broken_here(home: Home) -> None:
+    told = run("doctor", "--json")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert {finding["state"] for finding in json.loads(told.stdout)} <= {"ok", "warning"}
+
+
+def test_a_home_that_cannot_be_written_is_a_broken_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("FT_ASSETS_HOME", str(blocked / "home"))
+    told = run("history")
+    assert told.returncode == 3
+    assert "FT_ASSETS_HOME" in told.stderr
+
+
+def test_rolling_back_where_nothing_was_deployed_is_refused(home: Home) -> None:
+    told = run("rollback", "docstrings")
+    assert told.returncode == 1
+    assert "docstrings" in told.stderr
+
+
+def test_a_time_needs_a_model(home: Home) -> None:
+    assert run("history", "--at", "2026-01-01").returncode == 2
