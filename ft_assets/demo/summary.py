@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ft_assets.recipe import Recipe
@@ -39,25 +40,22 @@ def write_summary(home: Home, summary: dict[str, Any]) -> Path:
 
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:
-    """The same facts for people."""
-    table = Table(title="Candidates", title_justify="left", show_lines=True)
-    for heading in ("candidate", "rows (train / validation / eval)", "held-out loss", "gate", "rollout"):
+    """The same facts for people: a table of the candidates, then the reasons behind each verdict."""
+    table = Table(title="Candidates", title_justify="left")
+    for heading in ("", "candidate", "rows", "held-out loss", "gate", "rollout"):
         table.add_column(heading)
-    for item in summary["candidates"]:
-        table.add_row(
-            item["candidate"],
-            _rows_cell(item["rows"]),
-            _scores_cell(item),
-            _gate_cell(item),
-            _rollout_cell(item),
-        )
+    for number, item in enumerate(summary["candidates"], 1):
+        cells = (_rows_cell(item["rows"]), _scores_cell(item), item["gate"]["verdict"] or "not judged")
+        table.add_row(str(number), item["candidate"], *cells, _rollout_cell(item), end_section=True)
     console.print(table)
+    for number, item in enumerate(summary["candidates"], 1):
+        _print_reasons(number, item, console)
     told, found = summary["feedback"], summary["contamination"]
     console.print(
-        f"feedback: {told['sent']} sent, {told['stored']} stored, {len(told['batches'])} batches made of it"
+        f"Feedback: {told['sent']} sent, {told['stored']} stored, {len(told['batches'])} batches made of it."
     )
-    console.print(f"contamination: {found['checked']} eval rows checked, {found['found']} found")
-    console.print(f"time: {summary['seconds']['total']:.0f} s")
+    console.print(f"Contamination: {found['checked']} eval rows checked, {found['found']} found.")
+    console.print(f"Time: {summary['seconds']['total']:.0f} s.")
 
 
 def _candidate(home: Home, candidate: Candidate) -> dict[str, Any]:
@@ -138,23 +136,27 @@ def _feedback(home: Home, model: str) -> dict[str, Any]:
 
 
 def _rows_cell(rows: dict[str, int]) -> str:
-    kept = f"{rows['train']} / {rows['validation']} / {rows['eval']}"
-    return f"{kept}\nof {rows['raw']} raw, {rows['rejected']} rejected"
+    sides = (f"{rows[side]} {side}" for side in ("train", "validation", "eval"))
+    return "\n".join([*sides, f"{rows['rejected']} rejected of {rows['raw']}"])
 
 
 def _scores_cell(item: dict[str, Any]) -> str:
-    lines = [f"{arm}: {score['loss']:.3f}" for arm, score in item["scores"].items() if score]
+    lines = [f"{score['loss']:.3f} {arm}" for arm, score in item["scores"].items() if score]
     return "\n".join(lines) or "not judged"
-
-
-def _gate_cell(item: dict[str, Any]) -> str:
-    gate = item["gate"]
-    return "\n".join([gate["verdict"] or "not judged", *(f"· {reason}" for reason in gate["reasons"])])
 
 
 def _rollout_cell(item: dict[str, Any]) -> str:
     rollout = item["rollout"]
     if rollout["state"] is None:
-        return "none: it was not released"
-    lines = [f"{address}: {count} requests" for address, count in rollout["requests"].items()]
-    return "\n".join([rollout["state"], *lines, *(f"· {step['reason']}" for step in rollout["steps"])])
+        return "none: not released"
+    lines = [f"{count} requests {address}" for address, count in rollout["requests"].items()]
+    return "\n".join([rollout["state"], *lines])
+
+
+def _print_reasons(number: int, item: dict[str, Any], console: Console) -> None:
+    console.print(f"[bold]{number}. gate: {item['gate']['verdict'] or 'not judged'}[/]")
+    for reason in item["gate"]["reasons"]:
+        console.print(f"   · {escape(reason)}", soft_wrap=True, highlight=False)
+    for step in item["rollout"]["steps"]:
+        console.print(f"   {step['action']}: {escape(step['reason'])}", soft_wrap=True, highlight=False)
+    console.print()

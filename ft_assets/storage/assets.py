@@ -25,7 +25,7 @@ WHEN_READY = (
     READY
     # Bases come from outside: Dagster never sees them made, and training prepares them itself.
     & ~dg.AutomationCondition.any_deps_missing().ignore(
-        dg.AssetSelection.groups("base_models", include_sources=True)
+        dg.AssetSelection.key_prefixes("base_models", include_sources=True)
     )
     & ~dg.AutomationCondition.any_deps_in_progress()
     & dg.AutomationCondition.all_deps_blocking_checks_passed()

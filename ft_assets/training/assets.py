@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.errors import DagsterPipesExecutionError
 
-from ft_assets.recipe import Recipe
+from ft_assets.recipe import Base, Recipe
 from ft_assets.storage.assets import (
     WHEN_READY,
     HomeResource,
@@ -30,9 +30,9 @@ _ENVIRONMENT = {
 }
 
 
-def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """The base that all its models share, and `<model>/adapter`."""
-    base = _base_spec(recipe)
+def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """`<model>/adapter`."""
+    base = dg.AssetKey([BASES, recipe.base.name])
 
     @dg.asset(
         **asset_settings(recipe, "adapter", "training", deps=["train_split", "validation_split", base]),
@@ -57,11 +57,11 @@ def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition | dg.AssetSpec]:
             discard_work(job)
         return result
 
-    return [base, adapter]
+    return [adapter]
 
 
-def _base_spec(recipe: Recipe) -> dg.AssetSpec:
-    base = recipe.base
+def base_spec(base: Base) -> dg.AssetSpec:
+    """The external asset of a base, which all models on it share."""
     origin = "a tiny random model" if base.tiny else base.hub or base.package
     return dg.AssetSpec(
         [BASES, base.name],

@@ -41,6 +41,7 @@ def test_one_training_and_two_runs_at_a_time(instance: dg.DagsterInstance) -> No
 def test_a_dead_run_is_noticed_and_gives_its_slot_back(instance: dg.DagsterInstance) -> None:
     assert instance.run_monitoring_enabled
     assert instance.run_monitoring_settings["free_slots_after_run_end_seconds"] > 0
+    assert instance.run_monitoring_settings["max_runtime_seconds"] > 0
     assert instance.run_retries_enabled
     assert instance.run_retries_max_retries == 1
 
