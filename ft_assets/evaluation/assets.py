@@ -1,10 +1,8 @@
 """Dagster layer of evaluation: the report of each candidate."""
 
-import sys
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterPipesExecutionError
 
 from ft_assets.evaluation.job import EvaluationJob, Outcome, prepare_job, read_outcome
 from ft_assets.evaluation.report import Report, make_report
@@ -17,11 +15,11 @@ from ft_assets.storage.assets import (
     candidate_partitions,
     hand_over,
     plain_failures,
+    run_child,
     upstream,
 )
 from ft_assets.storage.candidates import get_candidate
 
-_ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
 _ANSWERS = 6
 
 
@@ -44,22 +42,12 @@ def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
             candidate = get_candidate(state, recipe.model, context.partition_key)
             sources = (upstream(context, state, name) for name in ("eval_split", "adapter"))
             job = prepare_job(state, candidate, *sources)
-            outcome = _measure(context, pipes, job)
+            run_child(context, pipes, "ft_assets.evaluation.worker", job.work / "job.json", job.log)
+            outcome = read_outcome(job)
             report = make_report(state, candidate, job)
             return hand_over(context, state, "reports", report.digest, _metadata(report, outcome, job))
 
     return [eval_report]
-
-
-def _measure(
-    context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, job: EvaluationJob
-) -> Outcome:
-    command = [sys.executable, "-m", "ft_assets.evaluation.worker", str(job.work / "job.json")]
-    try:
-        pipes.run(context=context, command=command, env=_ENVIRONMENT)
-    except DagsterPipesExecutionError as error:
-        context.log.error(f"{error}; see {job.log}")
-    return read_outcome(job)
 
 
 def _metadata(report: Report, outcome: Outcome, job: EvaluationJob) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """What the Dagster layer of every stage shares: keys, partitions, the automation rule, and the hand-over."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
 import dagster as dg
+from dagster._core.errors import DagsterPipesExecutionError
 
 from ft_assets.errors import FtAssetsError
 from ft_assets.recipe import Recipe
@@ -30,6 +32,15 @@ WHEN_READY = (
     & ~dg.AutomationCondition.any_deps_in_progress()
     & dg.AutomationCondition.all_deps_blocking_checks_passed()
 )
+
+_CHILD_ENVIRONMENT = {
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # what torch asks for to be deterministic on a GPU
+    "PYTHONWARNINGS": "ignore",
+}
 
 
 class HomeResource(dg.ConfigurableResource):
@@ -99,6 +110,19 @@ def upstream(
     """Digest and verified folder that another asset of this model holds for this (or the named) partition."""
     model = context.asset_key.path[0]
     return artifact_of(home, model, asset, context.partition_key if partition is None else partition)
+
+
+def run_child(
+    context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, module: str, job: Path, log: Path
+) -> None:
+    """Run `python -m <module> <job>` through Pipes: heavy libraries live and die with that process.
+
+    A child that fails has written why into its outcome file, which the caller reads next.
+    """
+    try:
+        pipes.run(context=context, command=[sys.executable, "-m", module, str(job)], env=_CHILD_ENVIRONMENT)
+    except DagsterPipesExecutionError as error:
+        context.log.error(f"{error}; see {log}")
 
 
 @contextmanager

@@ -1,13 +1,11 @@
 """Dagster layer of training: the frozen base as an external asset, and the adapter of each candidate."""
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterPipesExecutionError
 
 from ft_assets.recipe import Base, Recipe
 from ft_assets.storage.assets import (
@@ -17,17 +15,12 @@ from ft_assets.storage.assets import (
     candidate_partitions,
     hand_over,
     plain_failures,
+    run_child,
     upstream,
 )
 from ft_assets.storage.candidates import get_candidate
 from ft_assets.training.base_models import BASES
 from ft_assets.training.job import Outcome, TrainingJob, discard_work, prepare_job, read_outcome
-
-_ENVIRONMENT = {
-    "TOKENIZERS_PARALLELISM": "false",
-    "HF_HUB_OFFLINE": "1",
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-}
 
 
 def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
@@ -50,7 +43,8 @@ def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
             candidate = get_candidate(state, recipe.model, context.partition_key)
             splits = (upstream(context, state, name) for name in ("train_split", "validation_split"))
             job = prepare_job(state, candidate, *splits)
-            outcome = _train(context, pipes, job)
+            run_child(context, pipes, "ft_assets.training.worker", job.work / "job.json", job.log)
+            outcome = read_outcome(job)
             digest = state.artifacts.adopt("adapters", job.output)
             folder = state.artifacts.path("adapters", digest)
             result = hand_over(context, state, "adapters", digest, _metadata(folder, outcome, job))
@@ -70,15 +64,6 @@ def base_spec(base: Base) -> dg.AssetSpec:
         kinds={"huggingface"},
         tags={"stage": "training"},
     )
-
-
-def _train(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, job: TrainingJob) -> Outcome:
-    command = [sys.executable, "-m", "ft_assets.training.worker", str(job.work / "job.json")]
-    try:
-        pipes.run(context=context, command=command, env=_ENVIRONMENT)
-    except DagsterPipesExecutionError as error:
-        context.log.error(f"{error}; see {job.log}")
-    return read_outcome(job)
 
 
 def _metadata(folder: Path, outcome: Outcome, job: TrainingJob) -> Mapping[str, Any]:

@@ -88,7 +88,10 @@ def test_a_damaged_cache_file_is_measured_again(home: Home, recipe: Recipe, trai
         path.write_text(text)
     assert main(job.work / "job.json") == 0
     assert read_outcome(job).rows_reused == 13
-    assert pq.read_table(job.output).equals(whole)
+    again = pq.read_table(job.output)
+    assert again.drop_columns(["loss"]).equals(whole.drop_columns(["loss"]))
+    # The rows measured again had other neighbours in their batch, which float rounding shows.
+    assert again["loss"].to_pylist() == pytest.approx(whole["loss"].to_pylist(), rel=1e-5)
 
 
 def test_the_cache_tells_apart_all_that_changes_an_answer(
