@@ -50,7 +50,7 @@ class LeakStory(Story):
             return
         leaked = list(_copies(from_table(self._split(candidate, "eval_split"))))
         rows = to_table(leaked).append_column("cluster", pa.array([example.id for example in leaked]))
-        poisoned = pa.concat_tables([clean.select(rows.column_names), rows])
+        poisoned = pa.concat_tables([clean, rows.select(clean.column_names).cast(clean.schema)])
         digest = self.home.artifacts.write(
             "datasets", lambda folder: pq.write_table(poisoned, folder / "rows.parquet")
         )

@@ -141,7 +141,9 @@ def _rows_cell(rows: dict[str, int]) -> str:
 
 
 def _scores_cell(item: dict[str, Any]) -> str:
-    lines = [f"{score['loss']:.3f} {arm}" for arm, score in item["scores"].items() if score]
+    lines = [
+        f"{score['loss']:.3f} {arm}" for arm, score in item["scores"].items() if score and "loss" in score
+    ]
     return "\n".join(lines) or "not judged"
 
 

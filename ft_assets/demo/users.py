@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NEW_PACKAGES = ("sqlalchemy", "click", "fsspec")
 """Packages that no recipe of ours trains on: the natural drift of the demo."""
 
-_AT_ONCE = 8
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)

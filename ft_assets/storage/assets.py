@@ -1,6 +1,7 @@
 """What the Dagster layer of every stage shares: keys, partitions, the automation rule, and the hand-over."""
 
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,12 @@ from ft_assets.recipe import Recipe
 from ft_assets.storage.artifacts import Kind
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import Record, artifact_of, write_record
+
+# Two features that Dagster still calls new, used knowingly: the version is pinned and tests cover both.
+warnings.filterwarnings(
+    "ignore", message="Specifying a partitions_def on an AssetCheckSpec", category=dg.PreviewWarning
+)
+warnings.filterwarnings("ignore", message="Parameter `include_sources`", category=dg.BetaWarning)
 
 # Level-triggered on purpose: a partition is asked for while it is missing and can be made. Partitions are
 # content-addressed, so there is never a reason to make one twice, and after a crash nothing is forgotten.

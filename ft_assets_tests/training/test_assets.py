@@ -13,7 +13,7 @@ from ft_assets.storage.assets import HomeResource, asset_settings, candidate_par
 from ft_assets.storage.candidates import Candidate, open_candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of
-from ft_assets.training.assets import build_assets
+from ft_assets.training.assets import base_spec, build_assets
 from ft_assets.training.checks import build_checks
 from ft_assets_tests.training.conftest import examples, write_split
 
@@ -125,8 +125,9 @@ def test_automation_asks_for_the_adapter_although_the_base_was_never_materialize
 def test_two_models_share_one_base_asset(recipe: Recipe):
     other = recipe.model_copy(update={"model": "other"})
     definitions = dg.Definitions(
-        assets=[*build_assets(recipe), *build_assets(other)],
+        assets=[*build_assets(recipe), *build_assets(other), base_spec(recipe.base)],
         resources={"home": HomeResource(), "pipes": dg.PipesSubprocessClient()},
     )
-    keys = {spec.key for spec in definitions.resolve_all_asset_specs()}
-    assert dg.AssetKey(["base_models", "tiny-random"]) in keys
+    graph = definitions.resolve_asset_graph()
+    base = dg.AssetKey(["base_models", "tiny-random"])
+    assert graph.get(base).child_keys == {dg.AssetKey([model, "adapter"]) for model in ("tiny", "other")}
