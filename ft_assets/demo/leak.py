@@ -110,11 +110,9 @@ def print_leak(summary: dict[str, Any], console: Console) -> None:
         title="Offending rows",
         title_justify="left",
     )
-    for match in found["offending"][:_SHOWN]:
-        origin = match["trained_batch"] or match["trained_source"]
-        rows.add_row(
-            match["eval_id"], match["trained_id"], match["kind"], f"{match['similarity']:.2f}", origin
-        )
+    for match in sorted(found["offending"], key=lambda match: match["eval_id"])[:_SHOWN]:
+        ids, origin = (match["eval_id"][:12], match["trained_id"][:12]), match["trained_source"]
+        rows.add_row(*ids, match["kind"], f"{match['similarity']:.2f}", origin)
     console.print(rows)
     console.print(f"{len(found['offending'])} in all; summary.json lists every one")
 

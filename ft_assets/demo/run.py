@@ -55,7 +55,7 @@ def demo_recipe(tiny: bool) -> Recipe:
     settings = recipe.model_dump()
     for section, changes in _TINY.items():
         settings[section] |= changes
-    settings["sources"][0]["max_rows"] = 240
+    settings["sources"][0]["max_rows"] = 320
     return Recipe.model_validate(settings)
 
 
