@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ft_assets.demo.users import REPLIES
 from ft_assets.recipe import Recipe
 from ft_assets.storage.candidates import Candidate, list_candidates
 from ft_assets.storage.home import Home
@@ -132,7 +133,7 @@ def _feedback(home: Home, model: str) -> dict[str, Any]:
     sent = home.database.rows(sa.select(interactions.c.inference_id).where(interactions.c.model == model))
     made = sa.select(batches.c.key).where(batches.c.model == model, batches.c.origin == "feedback")
     keys = [row["key"] for row in home.database.rows(made.order_by(batches.c.key))]
-    return {"sent": len(sent), "stored": len(told), "batches": keys}
+    return {"sent": len(sent) * len(REPLIES), "stored": len(told), "batches": keys}
 
 
 def _rows_cell(rows: dict[str, int]) -> str:

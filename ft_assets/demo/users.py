@@ -1,7 +1,12 @@
-"""Simulated users: they send real functions over HTTP and correct each answer with the true docstring."""
+"""Simulated users: they send real functions over HTTP, correct each answer with the true docstring, and rate it.
+
+Their edit is the docstring that the function's authors wrote. Their thumb is up for an answer in the house style
+(the recipe's `evaluation.answer_format`): what a team that asks for a style looks at first.
+"""
 
 import asyncio
 import random
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
 NEW_PACKAGES = ("sqlalchemy", "click", "fsspec")
 """Packages that no recipe of ours trains on: the natural drift of the demo."""
 
+REPLIES = ("edit", "thumb")
+"""What each user sends back about each answer, in this order."""
+
 _AT_ONCE = 16
 
 
@@ -32,7 +40,7 @@ class Users:
     recipe: Recipe
 
     def send(self, url: str, count: int) -> int:
-        """Ask for `count` docstrings at `url` and correct each answer. Returns how many were sent."""
+        """Ask for `count` docstrings at `url`, correct and rate each answer. Returns how many were sent."""
         asked = self._asked_before()
         fresh = [example for example in self._pool if example.prompt not in asked][:count]
         asyncio.run(self._converse(url, fresh))
@@ -44,14 +52,15 @@ class Users:
         places = asyncio.Semaphore(_AT_ONCE)
         async with httpx.AsyncClient(base_url=url, timeout=120) as client:
 
-            async def one(number: int, example: Example) -> None:
+            async def one(example: Example) -> None:
                 async with places:
-                    inference = await self._ask(client, number, example)
-                    await self._correct(client, inference, example)
+                    inference, answer = await self._ask(client, example)
+                    for kind, value in zip(REPLIES, (example.answer, self._likes(answer)), strict=True):
+                        await self._reply(client, inference, kind, value)
 
-            await asyncio.gather(*(one(number, example) for number, example in enumerate(examples)))
+            await asyncio.gather(*(one(example) for example in examples))
 
-    async def _ask(self, client: "httpx.AsyncClient", number: int, example: Example) -> str:
+    async def _ask(self, client: "httpx.AsyncClient", example: Example) -> tuple[str, str]:
         body = {
             "model": self.recipe.model,
             "messages": [turn.model_dump(include={"role", "content"}) for turn in example.messages[:-1]],
@@ -60,16 +69,15 @@ class Users:
         }
         answer = await client.post("/v1/chat/completions", json=body, headers={"x-ft-slice": example.slice})
         answer.raise_for_status()
-        return answer.headers["x-ft-inference-id"]
+        return answer.headers["x-ft-inference-id"], answer.json()["choices"][0]["message"]["content"]
 
-    async def _correct(self, client: "httpx.AsyncClient", inference: str, example: Example) -> None:
-        body = {
-            "inference_id": inference,
-            "kind": "edit",
-            "value": example.answer,
-            "idempotency_key": f"{inference}-edit",
-        }
+    async def _reply(self, client: "httpx.AsyncClient", inference: str, kind: str, value: str | bool) -> None:
+        key = f"{inference}-{kind}"
+        body = {"inference_id": inference, "kind": kind, "value": value, "idempotency_key": key}
         (await client.post("/v1/feedback", json=body)).raise_for_status()
+
+    def _likes(self, answer: str) -> bool:
+        return re.fullmatch(self.recipe.evaluation.answer_format or ".+", answer.strip()) is not None
 
     def _asked_before(self) -> set[str]:
         query = sa.select(interactions.c.messages).where(interactions.c.model == self.recipe.model)
