@@ -22,6 +22,7 @@ from ft_assets.storage.records import find_record
 from ft_assets.storage.tables import decisions, rollouts
 
 ROUNDS = 2
+_DECIDES = frozenset({"drift_report", "retrain_decision"})
 _BURST = 16
 _MOST_BURSTS = 40
 
@@ -44,10 +45,10 @@ class Story:
         self.open_loop()
         with self.steps.shown(), ExitStack() as self.stack:
             self.loop.recover()
-            self.loop.run_until_idle()
+            self._settle()
             self.require_candidate()
             while self._canary() or self._feed():
-                self.loop.run_until_idle()
+                self._settle()
         return self.finish()
 
     def open_loop(self) -> None:
@@ -71,6 +72,11 @@ class Story:
         summary = summarize(self.home, self.recipe, seconds)
         write_summary(self.home, summary)
         return summary
+
+    def _settle(self) -> None:
+        """Let everything run that can, but leave a third candidate to the daemon of `make dev`."""
+        enough = len(list_candidates(self.home, self.recipe.model)) >= ROUNDS
+        self.loop.run_until_idle(skip=_DECIDES if enough else frozenset())
 
     def _canary(self) -> bool:
         """Send users until a running rollout has ended. False when none runs."""

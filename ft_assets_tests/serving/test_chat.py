@@ -238,7 +238,7 @@ def test_a_client_that_leaves_a_whole_answer_frees_its_place_too(api: Api, insta
         "user": "leaver",
     }
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{api.server.url}/v1/chat/completions", json=body, timeout=0.5)
+        httpx.post(f"{api.server.url}/v1/chat/completions", json=body, timeout=0.1)
     assert api.ask("base", max_tokens=1).elapsed.total_seconds() < 5
     left = sa.select(interactions).where(interactions.c.error.is_not(None), interactions.c.model == "base")
     until(lambda: len(installation.home.database.rows(left)) >= 1)
