@@ -7,9 +7,10 @@ a demo that is killed goes on where it was.
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,16 @@ def open_instance(home: Home) -> dg.DagsterInstance:
         shipped = Path(__file__).parents[2] / "deployment" / "local" / "dagster.yaml"
         settings.write_text(shipped.read_text() if shipped.exists() else "telemetry:\n  enabled: false\n")
     return dg.DagsterInstance.from_config(str(folder))
+
+
+@contextmanager
+def _partitions_read_once(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Within one evaluation partitions do not change, yet Dagster reads their keys from disk hundreds of times."""
+    vars(instance)["get_dynamic_partitions"] = cache(instance.get_dynamic_partitions)
+    try:
+        yield
+    finally:
+        del vars(instance)["get_dynamic_partitions"]
 
 
 @dataclass
@@ -164,9 +175,14 @@ class Loop:
 
     def _automation(self, skip: frozenset[str]) -> list[tuple[str, list[str]]]:
         """(partition, assets) pairs that the automation conditions ask for, oldest partition first."""
-        with warnings.catch_warnings():
+        unmade = self._unmade()
+        if not unmade:
+            return []
+        with warnings.catch_warnings(), _partitions_read_once(self.instance):
             warnings.simplefilter("ignore")
-            evaluated = dg.evaluate_automation_conditions(self.defs, self.instance)
+            evaluated = dg.evaluate_automation_conditions(
+                self.defs, self.instance, asset_selection=dg.AssetSelection.assets(*unmade)
+            )
         asked: dict[str, list[str]] = {}
         for result in evaluated.results:
             if not isinstance(result.key, dg.AssetKey):
@@ -175,6 +191,18 @@ class Loop:
                 if partition is not None and result.key.path[-1] not in skip:
                     asked.setdefault(partition, []).append(result.key.path[-1])
         return sorted(asked.items())
+
+    def _unmade(self) -> list[dg.AssetKey]:
+        """Assets that some partition lacks: asking about others takes a second and finds nothing."""
+        found = []
+        for spec in self.defs.resolve_all_asset_specs():
+            if isinstance(spec.partitions_def, dg.DynamicPartitionsDefinition) and spec.automation_condition:
+                keys = self.instance.get_dynamic_partitions(spec.partitions_def.name or "")
+                if any(
+                    find_record(self.home, self.recipe.model, spec.key.path[-1], key) is None for key in keys
+                ):
+                    found.append(spec.key)
+        return found
 
     def _note_seconds(self, run_id: str) -> None:
         stages = {

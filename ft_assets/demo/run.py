@@ -17,8 +17,8 @@ from ft_assets.storage.home import Home
 
 _TINY: dict[str, dict[str, Any]] = {
     "base": {"name": "tiny-random", "hub": None, "package": None, "tiny": True},
-    "training": {"max_steps": 16, "batch_tokens": 4_096, "learning_rate": 1e-2, "validate_every": 4},
-    "evaluation": {"max_rows": 24, "max_new_tokens": 8},
+    "training": {"max_steps": 10, "batch_tokens": 2_048, "learning_rate": 1e-2, "validate_every": 5},
+    "evaluation": {"max_rows": 16, "max_new_tokens": 8},
     "gate": {"min_rows": 10, "resamples": 500},
     "rollout": {"min_requests": 4, "steps": [0.5], "margin": 0.4},
     "retrain": {"min_batch_rows": 24, "min_new_rows": 8},
