@@ -157,7 +157,7 @@ def _bound(difference: Difference, bound: float, settings: Gate) -> Rule:
     outcome: Outcome = "pass" if high < bound else "fail" if low > bound else "inconclusive"
     figures = [f"{scale * value:+.3f}" for value in (interval.mean, interval.low, interval.high)]
     reason = (
-        f"{name} less the {difference.against}'s: {figures[0]} {unit} ({settings.confidence:.0%} interval "
+        f"{name} minus the {difference.against}'s: {figures[0]} {unit} ({settings.confidence:.0%} interval "
         f"{figures[1]} to {figures[2]}); to pass, the whole interval must lie {'below' if sign > 0 else 'above'} "
         f"{scale * sign * bound:+.3f}"
     )
@@ -167,8 +167,8 @@ def _bound(difference: Difference, bound: float, settings: Gate) -> Rule:
 # Metric -> name, unit, scale to that unit, and +1 where up is worse.
 _WORDS: dict[Metric, tuple[str, str, float, int]] = {
     "loss": ("loss", "nats a token", 1.0, 1),
-    "chrf": ("chrF", "points of 100", 1.0, -1),
-    "format_ok": ("share of well-formed answers", "points of percentage", 100.0, -1),
+    "chrf": ("chrF", "points (of 100)", 1.0, -1),
+    "format_ok": ("share of well-formed answers", "percentage points", 100.0, -1),
 }
 
 

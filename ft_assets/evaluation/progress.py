@@ -2,14 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ft_assets.evaluation.cache import Said
 from ft_assets.evaluation.comparison import Arm
 from ft_assets.evaluation.job import EvaluationJob
+from ft_assets.storage.voice import Say
 from ft_assets.training.job import write_whole
-
-Say = Callable[[str], object]
 
 
 class Progress:

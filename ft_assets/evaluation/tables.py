@@ -39,7 +39,7 @@ def differences_table(differences: Sequence[Difference]) -> str:
         ]
         for one in differences
     )
-    return _table(["candidate less", "metric", "difference", "clusters"], lines)
+    return _table(["candidate minus", "metric", "difference", "clusters"], lines)
 
 
 def contamination_table(matches: Sequence[Match]) -> str:

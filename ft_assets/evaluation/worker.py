@@ -11,21 +11,20 @@ import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
 
 from ft_assets.errors import BrokenEnvironment, FtAssetsError, WrongInput
 from ft_assets.evaluation.cache import Said, SaidCache
 from ft_assets.evaluation.comparison import RESULT_SCHEMA
 from ft_assets.evaluation.job import ArmJob, EvaluationJob, Outcome
 from ft_assets.evaluation.metrics import chrf, exact, format_ok, loss_per_token
-from ft_assets.evaluation.progress import Progress, Say
+from ft_assets.evaluation.progress import Progress
 from ft_assets.evaluation.rows import EvalRow, in_batches, read_eval_rows
+from ft_assets.storage.voice import Say, voice
 from ft_assets.training.job import write_whole
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def main(job_file: Path) -> int:
     """Evaluate, write the outcome, and return the exit code."""
     job = EvaluationJob.model_validate_json(job_file.read_text())
     logging.basicConfig(filename=job.log, format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    with _voice() as say:
+    with voice(logger) as say:
         try:
             outcome = evaluate(job, say, os.getppid())
         except Exception as error:
@@ -137,21 +136,6 @@ def _write(job: EvaluationJob, results: Iterable[dict[str, object]]) -> None:
     draft = job.output.with_name(f".{job.output.name}.{os.getpid()}")
     pq.write_table(pa.Table.from_pylist([*results], schema=RESULT_SCHEMA), draft)
     draft.replace(job.output)
-
-
-@contextmanager
-def _voice() -> Iterator[Say]:
-    """Where lines for people go: the log file, and the Dagster run's log or standard output."""
-
-    def tell(line: str, speak: Say) -> None:
-        logger.info(line)
-        speak(line)
-
-    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
-        yield lambda line: tell(line, lambda text: print(text, flush=True))
-        return
-    with open_dagster_pipes() as pipes:
-        yield lambda line: tell(line, pipes.log.info)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
-
 from ft_assets.errors import BrokenEnvironment, FtAssetsError
+from ft_assets.storage.voice import voice
 from ft_assets.training.history import History
 from ft_assets.training.job import Outcome, TrainingJob, write_whole
 from ft_assets.training.progress import Progress
@@ -34,7 +33,7 @@ def main(job_file: Path) -> int:
     """Train, write the outcome, and return the exit code."""
     job = TrainingJob.model_validate_json(job_file.read_text())
     parent = os.getppid()
-    with _alone(job), _log_in(job.log), _voice() as say:
+    with _alone(job), _log_in(job.log), voice(logger) as say:
         try:
             outcome = train(job, say, parent)
         except Exception as error:
@@ -151,21 +150,6 @@ def _log_in(file: Path) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         handler.close()
-
-
-@contextmanager
-def _voice() -> Iterator[Callable[[str], object]]:
-    """Where lines for people go: the log file, and the Dagster run's log or standard output."""
-
-    def tell(line: str, speak: Callable[[str], object]) -> None:
-        logger.info(line)
-        speak(line)
-
-    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
-        yield lambda line: tell(line, lambda text: print(text, flush=True))
-        return
-    with open_dagster_pipes() as pipes:
-        yield lambda line: tell(line, pipes.log.info)
 
 
 if __name__ == "__main__":
