@@ -45,7 +45,7 @@ def test_a_demo_killed_twice_ends_like_one_that_was_not(tmp_path: Path) -> None:
 
 def _nothing_is_there_twice(home: Path, summary: dict) -> None:
     with sqlite3.connect(home / "ft_assets.db") as database:
-        twice = "SELECT inference_id FROM feedback GROUP BY inference_id HAVING count(*) > 1"
+        twice = "SELECT inference_id FROM feedback GROUP BY inference_id, kind HAVING count(*) > 1"
         assert database.execute(twice).fetchall() == []
         (batches,) = database.execute("SELECT count(*) FROM batches WHERE origin = 'source'").fetchone()
         assert batches == 1

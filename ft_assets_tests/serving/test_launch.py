@@ -18,8 +18,10 @@ from ft_assets_tests.serving.conftest import Installation, until
 
 SERVE = """
 import sys
+import signal
 from ft_assets.serving.launch import serve
 from ft_assets.storage.home import Home
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background ignores it
 serve(Home(sys.argv[1]), sys.argv[2], port=0, announce=lambda url: print(url, flush=True))
 """
 
