@@ -118,7 +118,7 @@ def print_leak(summary: dict[str, Any], console: Console) -> None:
 
 
 def _copies(rows: Any) -> Any:
-    """An exact copy and a near-copy of each row, as they arrive in practice: re-spaced, with a word changed."""
+    """Each row as it is, and each row with one word of its prompt changed."""
     chance = random.Random(13)
     for row in rows:
         yield row.model_copy(update={"source": _SOURCE, "kind": "synthetic", "parents": (row.id,)})
