@@ -5,35 +5,14 @@ carries one under `attributes:`; `docs/recipe.md` is generated from the descript
 """
 
 import hashlib
-import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ft_assets.errors import WrongInput
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-"""A share of a whole, from 0 to 1."""
-
-
-def _compiles(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-    return pattern
-
-
-Pattern = Annotated[str, AfterValidator(_compiles)]
-"""A Python regular expression that an answer must match in full."""
-
-
-class Settings(BaseModel):
-    """Base of every section: frozen, and a misspelt key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from ft_assets.recipe_data import Curation, Fraction, Pattern, Settings, Source, Splitting
 
 
 class Base(Settings):
@@ -58,79 +37,11 @@ class Base(Settings):
         description="A random model of about 100,000 weights, made in memory. For tests: it knows nothing.",
     )
     license: str = Field(default="Apache-2.0", description="SPDX id of the base's licence.")
-
-
-class DocstringSource(Settings):
-    """Functions and the first line of their docstrings, read from importable Python packages."""
-
-    kind: Literal["python_docstrings"]
-    packages: list[str] = Field(min_length=1, description="Top-level importable names; each becomes a slice.")
-    max_rows: int = Field(default=500, ge=1, description="Rows taken, spread evenly over the packages.")
-    license: str = Field(default="PSF-2.0", description="SPDX id of the licence that these rows come under.")
-
-
-class ChatSource(Settings):
-    """A JSONL file of `{"messages": [{"role": …, "content": …}, …]}` rows."""
-
-    kind: Literal["chat_jsonl"]
-    path: str = Field(description="A path or any fsspec URL.")
-    slice: str = Field(default="default", description="Slice of rows that name none themselves.")
-    license: str = Field(description="SPDX id of the licence that these rows come under.")
-
-
-Source = Annotated[DocstringSource | ChatSource, Field(discriminator="kind")]
-
-
-class Curation(Settings):
-    """What a row must be to be trained on. Every rejected row keeps its reason."""
-
-    min_answer_chars: int = Field(
-        default=10, ge=1, description="Shorter answers are rejected (`answer_too_short`)."
+    trained_on: list[Source] = Field(
+        default=[],
+        description="What the base is known to have been trained on, each as under `sources`. Eval rows are searched "
+        "for there too.",
     )
-    max_answer_chars: int = Field(
-        default=2_000, ge=1, description="Longer answers are rejected (`answer_too_long`)."
-    )
-    max_prompt_chars: int = Field(
-        default=4_000, ge=1, description="Longer prompts are rejected (`prompt_too_long`)."
-    )
-    answer_format: Pattern | None = Field(
-        default=None, description="Regular expression; answers that it does not match in full are rejected."
-    )
-    near_duplicate_jaccard: Fraction = Field(
-        default=0.8,
-        description="Rows whose word 3-grams overlap this much are near-duplicates; the earliest stays.",
-    )
-    redact_pii: bool = Field(
-        default=True, description="Replace e-mail addresses, phone and card numbers, IPs, and secrets."
-    )
-    allowed_licenses: list[str] | None = Field(
-        default=None, description="SPDX ids that may be trained on. Null: all."
-    )
-
-
-class Splitting(Settings):
-    """How clusters of near-duplicates are dealt to train, validation and eval, for ever."""
-
-    strategy: Literal["hash", "time"] = Field(
-        default="hash",
-        description="`hash`: a keyed hash of the cluster decides. `time`: the latest clusters are eval.",
-    )
-    ledger: str = Field(
-        default="default", description="Models that name the same ledger share its assignments."
-    )
-    validation: Fraction = Field(
-        default=0.1, description="Share of clusters for validation loss and early stopping."
-    )
-    eval: Fraction = Field(default=0.2, description="Share of clusters held out for the gate.")
-    cluster_jaccard: Fraction = Field(
-        default=0.5, description="Rows that overlap at least this much are one cluster and land on one side."
-    )
-
-    @model_validator(mode="after")
-    def _leave_rows_to_train(self) -> "Splitting":
-        if self.validation + self.eval >= 0.9:
-            raise ValueError("validation + eval must stay below 0.9, else nothing is left to train on")
-        return self
 
 
 class Training(Settings):
@@ -201,6 +112,11 @@ class Gate(Settings):
     contamination_jaccard: Fraction = Field(
         default=0.5,
         description="An eval row this similar to a trained row is contaminated, and the gate fails.",
+    )
+    contamination_similarity: Fraction | None = Field(
+        default=None,
+        description="Cosine similarity of whole rows from which an eval row counts as contaminated although the words "
+        "differ. Null: not asked.",
     )
 
 

@@ -6,7 +6,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from ft_assets.recipe import ChatSource, DocstringSource, Recipe
+from ft_assets.recipe import Recipe
+from ft_assets.recipe_data import Source
 
 _HEAD = """# Recipe reference
 
@@ -21,7 +22,7 @@ def reference() -> str:
     for name, field in Recipe.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             sections.append(_section(f"`{name}`", field.annotation))
-    for source in (DocstringSource, ChatSource):
+    for source in get_args(get_args(Source)[0]):
         kind = get_args(source.model_fields["kind"].annotation)[0]
         sections.append(_section(f"`sources`, `kind: {kind}`", source))
     return "\n".join([_HEAD, *sections]).rstrip()

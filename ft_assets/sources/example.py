@@ -19,13 +19,18 @@ EXAMPLE_SCHEMA = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("messages", pa.list_(_MESSAGE), nullable=False),
         pa.field("source", pa.string(), nullable=False),
+        pa.field("line", pa.int64()),
         pa.field("license", pa.string(), nullable=False),
+        pa.field("consent", pa.string()),
         pa.field("slice", pa.string(), nullable=False),
+        pa.field("group", pa.string()),
         pa.field("author", pa.string()),
         pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("batch", pa.string()),
         pa.field("kind", pa.string(), nullable=False),
         pa.field("parents", pa.list_(pa.string()), nullable=False),
+        pa.field("rejected", _MESSAGE),
+        pa.field("desirable", pa.bool_()),
     ]
 )
 """Arrow form of an example; `tool_calls` is canonical JSON. All dataset files start with these columns."""
@@ -42,24 +47,38 @@ class Message(BaseModel):
 
 
 class Example(BaseModel):
-    """One conversation whose last turn is the answer to learn."""
+    """One conversation whose last turn is the answer to learn.
+
+    Attributes:
+        source: file, dataset or function that the row is from; a file's own id of the row follows after `#`.
+        line: line of a text file, or row of a table, from 1.
+        group: salted hash of what the row belongs to (a customer, a conversation), for `strategy: column`.
+        parents: ids of the rows or interactions that this one was made from.
+        rejected: of a preference row, the worse answer, in place of the last turn.
+        desirable: of a KTO row, whether the answer was liked; None elsewhere. One that was not is never imitated.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     messages: tuple[Message, ...] = Field(min_length=2)
     source: str
+    line: int | None = None
     license: str
+    consent: str | None = None
     slice: str = "default"
+    group: str | None = None
     author: str | None = None
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     batch: str | None = None
     kind: Kind = "seed"
     parents: tuple[str, ...] = ()
+    rejected: Message | None = None
+    desirable: bool | None = None
 
     @property
     def id(self) -> str:
-        """Hash of the messages: the same conversation has the same id, wherever it came from."""
-        return example_id(self.messages)
+        """Hash of what is said and how it was judged: the same row has the same id, wherever it came from."""
+        return example_id(self.messages, self.rejected, self.desirable)
 
     @property
     def prompt(self) -> str:
@@ -72,10 +91,14 @@ class Example(BaseModel):
         return self.messages[-1].content
 
 
-def example_id(messages: Iterable[Message]) -> str:
-    """First 32 hex digits of the sha256 of the normalised messages."""
-    turns = [[turn.role, " ".join(turn.content.split()), turn.tool_calls] for turn in messages]
-    return hashlib.sha256(json.dumps(turns, ensure_ascii=False).encode()).hexdigest()[:32]
+def example_id(
+    messages: Iterable[Message], rejected: Message | None = None, desirable: bool | None = None
+) -> str:
+    """First 32 hex digits of the sha256 of the normalised messages, and of the judgement where there is one."""
+    content: list[Any] = [_turn(turn) for turn in messages]
+    if rejected is not None or desirable is not None:
+        content = [content, rejected and _turn(rejected), desirable]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:32]
 
 
 def to_table(examples: Iterable[Example]) -> pa.Table:
@@ -92,3 +115,7 @@ def from_table(table: pa.Table) -> Iterator[Example]:
 
 def _to_row(example: Example) -> dict[str, Any]:
     return {"id": example.id, **example.model_dump(), "parents": list(example.parents)}
+
+
+def _turn(message: Message) -> list[str | None]:
+    return [message.role, " ".join(message.content.split()), message.tool_calls]
