@@ -1,0 +1,212 @@
+"""Texts as hashed words: the form in which rows are compared, stored and searched.
+
+Words are compared without case, punctuation, accents and disguises: full-width letters, letters of other alphabets
+that look Latin, and characters that nobody sees. Hashes are the same in every process and version.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Array64 = npt.NDArray[np.uint64]
+Offsets = npt.NDArray[np.int64]
+
+_BLOCK = 32_768
+"""Texts hashed at a time: bounds the memory for their words."""
+
+# Chinese, Japanese, Thai, Lao, Burmese and Khmer are written without spaces: each character counts as a word.
+_ALONE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+_WORD = re.compile(f"[{_ALONE}]|[^\\W{_ALONE}]+")
+_WORD_CHARACTER = re.compile(r"\w")
+_ACCENT = re.compile("[\u0300-\u036f]")
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+)
+# Small letters that readers take for Latin, or whose capitals they do (Unicode's UTS 39 lists many more).
+_CYRILLIC = ("аеорсухіјѕԁԛԝһӏвкмнт", "aeopcyxijsdqwhlbkmht")
+_GREEK = ("αορνικτυχηεβμζ", "aopviktuxhebmz")
+_LOOK_ALIKES = str.maketrans(*("".join(pair) for pair in zip(_CYRILLIC, _GREEK, strict=True)))
+_BYTES = bytes(
+    (ord(chr(code).lower()) if chr(code).isalnum() or chr(code) == "_" else 32) if code < 128 else code
+    for code in range(256)
+)
+"""Lower case for ASCII letters, a space for ASCII characters that are in no word."""
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """64-bit hashes of rows, end to end: row `i` has `values[offsets[i]:offsets[i + 1]]`."""
+
+    values: Array64
+    offsets: Offsets
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Hashes in each row."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """The row of each value."""
+        return np.repeat(np.arange(self.rows), self.lengths)
+
+    def row(self, index: int) -> Array64:
+        """Hashes of one row."""
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    def take(self, mask: npt.NDArray[np.bool_]) -> "Hashes":
+        """The values where `mask` (of the length of `values`) is true, each still in its row."""
+        kept = np.concatenate([[0], np.cumsum(mask)])
+        return Hashes(self.values[mask], kept[self.offsets])
+
+    def grams(self, size: int) -> "Hashes":
+        """Hashes of every `size` neighbours within a row; a shorter row gives one of all that it has."""
+        values, lengths = self.values, self.lengths
+        mixed = np.zeros(len(values), np.uint64)
+        for step in range(size):
+            mixed[: len(values) - step] += values[step:] * _MULTIPLIERS[step]
+        starts = np.ones(len(values), bool)
+        for step in range(1, size):  # the last places of a row begin grams that would reach into the next
+            ends = self.offsets[1:][lengths > step] - step
+            starts[ends[lengths[lengths > step] >= 0]] = False
+        short = np.flatnonzero((lengths < size) & (lengths > 0))
+        for step in range(size):
+            if step == 0:
+                mixed[self.offsets[short]] = 0
+            inside = short[lengths[short] > step]
+            mixed[self.offsets[inside]] += values[self.offsets[inside] + step] * _MULTIPLIERS[step]
+        starts[self.offsets[short]] = True
+        return Hashes(mixed, self.offsets).take(starts)
+
+    def distinct(self) -> "Hashes":
+        """Each row without repeats."""
+        shift = np.uint64(max(1, self.rows.bit_length()))
+        packed = (self.owners.astype(np.uint64) << (np.uint64(64) - shift)) | (self.values >> shift)
+        packed.sort()  # tells which rows may repeat a value: few, so only those are looked at closely
+        repeats = packed[1:][packed[1:] == packed[:-1]] >> (np.uint64(64) - shift)
+        suspects = np.zeros(self.rows, bool)
+        suspects[repeats.astype(np.int64)] = True
+        at = np.flatnonzero(suspects[self.owners])
+        if not len(at):
+            return self
+        order = at[np.lexsort((self.values[at], self.owners[at]))]
+        same_row = self.owners[order[1:]] == self.owners[order[:-1]]
+        keep = np.ones(len(self.values), bool)
+        keep[order[1:][same_row & (self.values[order[1:]] == self.values[order[:-1]])]] = False
+        return self.take(keep)
+
+    @staticmethod
+    def join(parts: Iterable["Hashes"]) -> "Hashes":
+        """All rows of the parts, in order."""
+        found = list(parts)
+        lengths = np.concatenate([np.zeros(0, np.int64), *(part.lengths for part in found)])
+        values = np.concatenate([np.zeros(0, np.uint64), *(part.values for part in found)])
+        return Hashes(values, np.concatenate([[0], np.cumsum(lengths)]))
+
+    @staticmethod
+    def beside(parts: Iterable["Hashes"]) -> "Hashes":
+        """Parts of equally many rows put together row by row."""
+        found = list(parts)
+        owners = np.concatenate([part.owners for part in found])
+        values = np.concatenate([part.values for part in found])[np.argsort(owners, kind="stable")]
+        lengths = sum(part.lengths for part in found)
+        return Hashes(values, np.concatenate([[0], np.cumsum(lengths)]))
+
+    def to_arrow(self) -> pa.ListArray:
+        """One list of `uint64` a row."""
+        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), pa.array(self.values))
+
+    @staticmethod
+    def from_arrow(column: pa.Array | pa.ChunkedArray) -> "Hashes":
+        """The inverse of `to_arrow`."""
+        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+        return Hashes.join(Hashes(_values(chunk), _offsets(chunk)) for chunk in chunks)
+
+
+def hash_words(texts: Sequence[str]) -> Hashes:
+    """The words of each text in their order. A text without words has one: itself, without white space."""
+    blocks = range(0, len(texts), _BLOCK)
+    return Hashes.join(_hash_block(texts[start : start + _BLOCK]) for start in blocks)
+
+
+def fold(text: str) -> str:
+    """The text without case, accents, compatibility forms, look-alike letters and unseen characters."""
+    if text.isascii():
+        return text.lower()
+    bare = _ACCENT.sub("", unicodedata.normalize("NFKD", _UNSEEN.sub("", text)))
+    return unicodedata.normalize("NFKC", bare).casefold().translate(_LOOK_ALIKES)
+
+
+def text_key(text: str) -> int:
+    """64-bit hash of the folded text, equal for texts that differ in case, white space or disguise only."""
+    content = " ".join(fold(text).split()).encode(errors="surrogatepass")
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
+
+
+def _hash_block(texts: Sequence[str]) -> Hashes:
+    array = pa.array([_spell(text) for text in texts], pa.large_string())
+    _, offsets, data = array.buffers()
+    plain = pa.py_buffer(data.to_pybytes().translate(_BYTES) if data else b"")
+    words = pc.call_function("ascii_split_whitespace", [pa.LargeStringArray.from_buffers(len(array), offsets, plain)])
+    encoded = words.values.dictionary_encode()
+    hashes = _hash_spellings(encoded.dictionary)[encoded.indices.to_numpy()]
+    # The split leaves an empty word where a text begins or ends with a separator; its hash is 0.
+    return Hashes(hashes, words.offsets.to_numpy().astype(np.int64)).take(hashes != 0)
+
+
+def _spell(text: str) -> str:
+    """The text as words that only ASCII separators part."""
+    if text.isascii() and _WORD_CHARACTER.search(text):
+        return text
+    if words := _WORD.findall(fold(text)):
+        return " ".join(words)
+    return "".join(text.split()).encode(errors="surrogatepass").hex() or "empty"
+
+
+def _hash_spellings(words: pa.LargeStringArray) -> Array64:
+    """A hash of each word's bytes: a sum of bytes times random odd numbers, one for each place."""
+    _, starts, bytes_ = words.buffers()
+    offsets = np.frombuffer(starts, np.int64)[words.offset : words.offset + len(words) + 1]
+    data = np.frombuffer(bytes_ or b"", np.uint8)
+    lengths = np.diff(offsets)
+    places = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    weighted = (data[: offsets[-1]].astype(np.uint64) + np.uint64(1)) * _multipliers(places)
+    sums = np.add.reduceat(np.append(weighted, np.uint64(0)), offsets[:-1]) if len(words) else weighted
+    return np.where(lengths > 0, _scramble(sums + lengths.astype(np.uint64)), np.uint64(0))
+
+
+def _scramble(values: Array64) -> Array64:
+    """The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit in depends on every bit out."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _multipliers(places: npt.NDArray[np.int64]) -> Array64:
+    return _scramble((places.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
+
+
+_MULTIPLIERS = _multipliers(np.arange(64))
+
+
+def _values(chunk: pa.ListArray) -> Array64:
+    return chunk.flatten().to_numpy()
+
+
+def _offsets(chunk: pa.ListArray) -> Offsets:
+    offsets = chunk.offsets.to_numpy().astype(np.int64)
+    return offsets - offsets[0]
