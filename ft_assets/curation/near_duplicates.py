@@ -219,16 +219,9 @@ def _overlaps(sets: Hashes, first: Ints, second: Ints) -> Ints:
     packed = np.concatenate(
         [
             (pair.astype(np.uint64) << (np.uint64(64) - bits)) | (values >> bits)
-            for pair, values in (_gather(sets, first), _gather(sets, second))
+            for pair, values in ((part.owners, part.values) for part in map(sets.rows_at, (first, second)))
         ]
     )
     packed.sort()
     equal = packed[1:][packed[1:] == packed[:-1]] >> (np.uint64(64) - bits)
     return np.bincount(equal.astype(np.int64), minlength=len(first))
-
-
-def _gather(sets: Hashes, rows: Ints) -> tuple[Ints, Array64]:
-    """For each place in `rows`, the values of that row; and the place beside each value."""
-    lengths = sets.lengths[rows]
-    starts = np.repeat(sets.offsets[rows] - (np.cumsum(lengths) - lengths), lengths)
-    return np.repeat(np.arange(len(rows)), lengths), sets.values[starts + np.arange(len(starts))]

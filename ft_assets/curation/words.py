@@ -68,6 +68,13 @@ class Hashes:
         """Hashes of one row."""
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
+    def rows_at(self, indices: npt.NDArray[np.int64]) -> "Hashes":
+        """The rows at these indices, in their order."""
+        lengths = self.lengths[indices]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        starts = np.repeat(self.offsets[indices] - offsets[:-1], lengths)
+        return Hashes(self.values[starts + np.arange(offsets[-1])], offsets)
+
     def take(self, mask: npt.NDArray[np.bool_]) -> "Hashes":
         """The values where `mask` (of the length of `values`) is true, each still in its row."""
         kept = np.concatenate([[0], np.cumsum(mask)])
@@ -77,12 +84,12 @@ class Hashes:
         """Hashes of every `size` neighbours within a row; a shorter row gives one of all that it has."""
         values, lengths = self.values, self.lengths
         mixed = np.zeros(len(values), np.uint64)
-        for step in range(size):
+        for step in range(min(size, len(values))):
             mixed[: len(values) - step] += values[step:] * _MULTIPLIERS[step]
         starts = np.ones(len(values), bool)
         for step in range(1, size):  # the last places of a row begin grams that would reach into the next
             ends = self.offsets[1:][lengths > step] - step
-            starts[ends[lengths[lengths > step] >= 0]] = False
+            starts[ends] = False
         short = np.flatnonzero((lengths < size) & (lengths > 0))
         for step in range(size):
             if step == 0:
@@ -161,7 +168,9 @@ def _hash_block(texts: Sequence[str]) -> Hashes:
     array = pa.array([_spell(text) for text in texts], pa.large_string())
     _, offsets, data = array.buffers()
     plain = pa.py_buffer(data.to_pybytes().translate(_BYTES) if data else b"")
-    words = pc.call_function("ascii_split_whitespace", [pa.LargeStringArray.from_buffers(len(array), offsets, plain)])
+    words = pc.call_function(
+        "ascii_split_whitespace", [pa.LargeStringArray.from_buffers(len(array), offsets, plain)]
+    )
     encoded = words.values.dictionary_encode()
     hashes = _hash_spellings(encoded.dictionary)[encoded.indices.to_numpy()]
     # The split leaves an empty word where a text begins or ends with a separator; its hash is 0.
@@ -174,7 +183,7 @@ def _spell(text: str) -> str:
         return text
     if words := _WORD.findall(fold(text)):
         return " ".join(words)
-    return "".join(text.split()).encode(errors="surrogatepass").hex() or "empty"
+    return "".join(text.split()).encode(errors="surrogatepass").hex() or "_empty_"
 
 
 def _hash_spellings(words: pa.LargeStringArray) -> Array64:

@@ -1,13 +1,16 @@
 """Clusters of near-duplicates: rows that must lie on one side of the split."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from datetime import datetime
 
-from ft_assets.curation.near_duplicates import near_duplicates
-from ft_assets.splitting.copies import Gram, common_phrases, embedded_questions, repeated_answers, same
-from ft_assets.splitting.passages import Passage, plain
+import numpy as np
+
+from ft_assets.curation.near_duplicates import Ints, similar_pairs
+from ft_assets.curation.words import Array64, Hashes
+from ft_assets.splitting.copies import common_phrases, embedded_questions, equal_values, repeated_answers
+from ft_assets.splitting.passages import Passages
 
 _COMMON_SHARE = 0.05
 _COMMON_ROWS = 5
@@ -15,76 +18,128 @@ _COMMON_ROWS = 5
 
 @dataclass(frozen=True)
 class Cluster:
-    """New passages linked to one another, and the known passages that any of them is a copy of."""
+    """New rows linked to one another, and the known rows that any of them is a copy of.
 
-    members: tuple[Passage, ...]
-    touches: tuple[Passage, ...]
+    Attributes:
+        members: ids of the new rows, from the earliest to the latest.
+        touches: ids of the known rows, from the earliest to the latest.
+        slice: of the earliest member.
+        latest: age of the latest member.
+    """
+
+    members: tuple[str, ...]
+    touches: tuple[str, ...]
+    slice: str
+    latest: tuple[datetime, str]
 
     @property
     def id(self) -> str:
         """Id of the earliest member (by `created_at`, then id)."""
-        return self.members[0].id
+        return self.members[0]
 
 
-def find_clusters(new: Sequence[Passage], known: Sequence[Passage], jaccard: float) -> list[Cluster]:
-    """Every new passage in exactly one cluster, clusters and their members from the earliest to the latest.
+def find_clusters(new: Passages, known: Passages, jaccard: float, by_group: bool = False) -> list[Cluster]:
+    """Every new row in exactly one cluster, clusters from the earliest to the latest.
 
-    Two new passages share a cluster when a chain of copies through *new* passages joins them. Known ones
-    keep the clusters they have, and are only named.
+    Two new rows share a cluster when a chain of copies through *new* rows joins them. Known ones keep the clusters
+    they have, and are only named.
 
     Args:
         jaccard: similarity of word 3-grams, 0 to 1, from which two texts are near-copies.
+        by_group: rows of one `group` are linked too.
     """
-    # Boilerplate is what over 5 % of all rows share: less, and a row copied many times would look like it.
-    limit = max(_COMMON_ROWS, _COMMON_SHARE * (len(new) + len(known)))
-    common = common_phrases(([passage] for passage in chain(new, known)), limit)
     groups = _Groups(len(new))
-    for i, j in _links_within(new, jaccard, common):
-        groups.join(i, j)
+    common = _boilerplate(new, known)
+    for pairs in _links_within(new, jaccard, common, by_group):
+        for i, j in _listed(pairs):
+            groups.join(i, j)
     touches: defaultdict[int, set[int]] = defaultdict(set)
-    for i, j in _links_between(new, known, jaccard, common):
-        touches[groups.find(i)].add(j)
-    members: defaultdict[int, list[Passage]] = defaultdict(list)
-    for i, passage in enumerate(new):
-        members[groups.find(i)].append(passage)
-    found = [_cluster(members[root], [known[j] for j in touches[root]]) for root in members]
-    return sorted(found, key=lambda cluster: cluster.members[0].age)
+    for pairs in _links_between(new, known, jaccard, common, by_group):
+        for i, j in _listed(pairs):
+            touches[groups.find(i)].add(j)
+    members: defaultdict[int, list[int]] = defaultdict(list)
+    for i in sorted(range(len(new)), key=new.age):
+        members[groups.find(i)].append(i)
+    return [_cluster(new, rows, known, touches[root]) for root, rows in members.items()]
 
 
-def _cluster(members: list[Passage], touches: list[Passage]) -> Cluster:
-    by_age = (tuple(sorted(passages, key=lambda passage: passage.age)) for passages in (members, touches))
-    return Cluster(*by_age)
+def _cluster(new: Passages, members: list[int], known: Passages, touches: set[int]) -> Cluster:
+    return Cluster(
+        members=tuple(new.ids[i] for i in members),
+        touches=tuple(known.ids[j] for j in sorted(touches, key=known.age)),
+        slice=new.slices[members[0]],
+        latest=new.age(members[-1]),
+    )
 
 
-def _links_within(rows: Sequence[Passage], jaccard: float, common: set[Gram]) -> Iterator[tuple[int, int]]:
-    yield from _same_questions(rows)
-    for i, j, _ in near_duplicates([row.text for row in rows], jaccard):
-        yield i, j
+def _boilerplate(new: Passages, known: Passages) -> Array64:
+    # Boilerplate is what over 5 % of all rows share: less, and a row copied many times would look like it.
+    texts = Hashes.join([new.texts, known.texts])
+    return common_phrases(texts, np.arange(texts.rows), max(_COMMON_ROWS, _COMMON_SHARE * texts.rows))
+
+
+def _links_within(
+    rows: Passages, jaccard: float, common: Array64, by_group: bool
+) -> Iterator[tuple[Ints, Ints]]:
+    yield _to_first(rows.keys)
+    if by_group:
+        named = np.array([i for i, group in enumerate(rows.groups) if group is not None], np.int64)
+        places, first = _to_first(np.array([rows.groups[i] for i in named], object))
+        yield named[places], named[first]
+    same = _set_digests(rows.grams)
+    yield _to_first(same)
+    # One of each set is compared: else many copies of one row would make as many pairs as they have pairs.
+    _, single = np.unique(same, return_index=True)
+    pairs = similar_pairs(rows.grams.rows_at(single), None, jaccard)
+    yield single[pairs.left], single[pairs.right]
     for find in (embedded_questions, repeated_answers):
-        for i, j, _ in find(rows, rows, common):
-            yield i, j
+        pairs = find(rows, rows, common)
+        yield pairs.left, pairs.right
 
 
 def _links_between(
-    new: Sequence[Passage], known: Sequence[Passage], jaccard: float, common: set[Gram]
-) -> Iterator[tuple[int, int]]:
-    if not known:
+    new: Passages, known: Passages, jaccard: float, common: Array64, by_group: bool
+) -> Iterator[tuple[Ints, Ints]]:
+    if not len(known):
         return
-    yield from same(new, known, lambda row: row.question)
-    for i, j, _ in near_duplicates([row.text for row in new], jaccard, [row.text for row in known]):
-        yield i, j
+    yield equal_values(new.keys, known.keys)
+    if by_group:
+        yield _same_groups(new, known)
+    pairs = similar_pairs(new.grams, known.grams, jaccard)
+    yield pairs.left, pairs.right
     for find in (embedded_questions, repeated_answers):
-        for i, j, _ in find(new, known, common):
-            yield i, j
-        for j, i, _ in find(known, new, common):
-            yield i, j
+        pairs = find(new, known, common)
+        yield pairs.left, pairs.right
+        pairs = find(known, new, common)
+        yield pairs.right, pairs.left
 
 
-def _same_questions(rows: Sequence[Passage]) -> Iterator[tuple[int, int]]:
-    """Each row with the first that asks the same: as good as all pairs, and not quadratic."""
-    first: dict[str, int] = {}
-    for i, row in enumerate(rows):
-        yield i, first.setdefault(plain(row.question), i)
+def _same_groups(new: Passages, known: Passages) -> tuple[Ints, Ints]:
+    numbers = {name: number for number, name in enumerate({*new.groups, *known.groups} - {None}, start=1)}
+    # Rows without a group get a number of their own side, so that they meet nobody.
+    left = np.array([numbers.get(group, 0) if group else 0 for group in new.groups], np.uint64)
+    right = np.array(
+        [numbers.get(group, 0) if group else len(numbers) + 1 for group in known.groups], np.uint64
+    )
+    return equal_values(left, right)
+
+
+def _to_first(values: np.ndarray) -> tuple[Ints, Ints]:
+    """Each place with the first that holds the same value: as good as all pairs, and not quadratic."""
+    if not len(values):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return np.arange(len(values)), first[inverse]
+
+
+def _set_digests(sets: Hashes) -> Array64:
+    """One value for a set, whatever the order of its members."""
+    spread = np.append(sets.values * (sets.values | np.uint64(1)), np.uint64(0))
+    return np.add.reduceat(spread, sets.offsets[:-1]) if sets.rows else spread[:0]
+
+
+def _listed(pairs: tuple[Ints, Ints]) -> Iterable[tuple[int, int]]:
+    return zip(*(places.tolist() for places in pairs), strict=True)
 
 
 class _Groups:

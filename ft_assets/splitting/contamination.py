@@ -1,23 +1,26 @@
 """Which rows that judge a model, the model or its ancestors have seen in training."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ft_assets.curation.near_duplicates import near_duplicates
-from ft_assets.sources.example import EXAMPLE_SCHEMA
-from ft_assets.splitting.copies import Gram, common_phrases, embedded_questions, repeated_answers, same
-from ft_assets.splitting.passages import Passage, read_passages
+from ft_assets.curation.embedding import embed
+from ft_assets.curation.near_duplicates import Ints, Pairs, similar_pairs
+from ft_assets.recipe import Base
+from ft_assets.sources.example import EXAMPLE_SCHEMA, Example, from_table, to_table
+from ft_assets.sources.readers import read_source
+from ft_assets.splitting.copies import common_phrases, embedded_questions, equal_rows, repeated_answers
+from ft_assets.splitting.passages import Words, question_keys, read_words
 from ft_assets.storage.candidates import Candidate, get_candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of
 from ft_assets.storage.releases import find_release
 
-Kind = Literal["exact", "near", "ngram", "answer"]
+Kind = Literal["exact", "near", "ngram", "answer", "meaning"]
 
 _COMMON_SHARE = 0.03
 
@@ -26,9 +29,10 @@ _COMMON_SHARE = 0.03
 class Match:
     """An eval row and a trained row that are copies.
 
-    `kind`, the strongest that holds: `exact` (same id, text, or question), `near` (Jaccard similarity of word
-    3-grams), `ngram` (the question is embedded in the trained text), `answer` (a long answer was trained on).
-    `similarity` is from 0 to 1, in the measure of the kind.
+    `kind`, the strongest that holds: `exact` (same id or question), `near` (Jaccard similarity of word 3-grams),
+    `ngram` (the question is embedded in the trained text), `answer` (a long answer was trained on), `meaning` (cosine
+    similarity of embeddings, where the recipe asks). `similarity` is from 0 to 1, in the measure of the kind.
+    `trained_by` is the key of the candidate that trained on the row, or `base:NAME` for what a base declares.
     """
 
     eval_id: str
@@ -37,9 +41,12 @@ class Match:
     similarity: float
     trained_source: str
     trained_batch: str | None
+    trained_by: str | None = None
 
 
-def search(eval_rows: pa.Table, trained: pa.Table, jaccard: float) -> list[Match]:
+def search(
+    eval_rows: pa.Table, trained: pa.Table, jaccard: float, similarity: float | None = None
+) -> list[Match]:
     """Every pair of an eval row and a trained row that are copies, the most similar first.
 
     A phrase found in over 3 % of the eval clusters (and in at least two) is boilerplate, such as a fixed
@@ -47,65 +54,105 @@ def search(eval_rows: pa.Table, trained: pa.Table, jaccard: float) -> list[Match
     a thousand trained rows is still found.
 
     Args:
-        eval_rows, trained: at least the columns of `EXAMPLE_SCHEMA`; a `cluster` column of `eval_rows` is used.
+        eval_rows, trained: at least the columns of `EXAMPLE_SCHEMA`; `cluster` of `eval_rows` and `trained_by` of
+            `trained` are used where they are there.
         jaccard: similarity of word 3-grams, 0 to 1, from which two texts are near-copies.
+        similarity: cosine similarity of whole rows from which they are copies in other words; None: not asked.
     """
     if not (eval_rows.num_rows and trained.num_rows):
         return []
-    left, right = read_passages(eval_rows), read_passages(trained)
     best: dict[tuple[int, int], tuple[Kind, float]] = {}
-    for kind, i, j, similarity in _found(left, right, jaccard, _boilerplate(eval_rows, left)):
-        best.setdefault((i, j), (kind, similarity))
-    sources, batches = trained["source"].to_pylist(), trained["batch"].to_pylist()
+    for kind, pairs in _found(eval_rows, trained, jaccard, similarity):
+        for i, j, measured in pairs:
+            best.setdefault((i, j), (kind, measured))
+    ids = eval_rows["id"].to_pylist()
+    named = [trained[name].to_pylist() for name in ("id", "source", "batch")]
+    by = trained["trained_by"].to_pylist() if "trained_by" in trained.column_names else None
     matches = [
-        Match(left[i].id, right[j].id, kind, similarity, sources[j], batches[j])
-        for (i, j), (kind, similarity) in best.items()
+        Match(ids[i], named[0][j], kind, measured, named[1][j], named[2][j], by and by[j])
+        for (i, j), (kind, measured) in best.items()
     ]
     return sorted(matches, key=lambda match: (-match.similarity, match.eval_id, match.trained_id))
 
 
 def trained_rows(home: Home, candidate: Candidate) -> pa.Table:
-    """Every row that a candidate, its incumbent, the incumbent's incumbent … trained on or stopped by.
+    """Every row that a candidate, its incumbent, the incumbent's incumbent … trained on or stopped by, and every
+    row that their bases declare.
 
     Returns:
-        Columns of `EXAMPLE_SCHEMA` and `trained_by` (a candidate key). A row that several trained on is
+        Columns of `EXAMPLE_SCHEMA` and `trained_by` (a candidate key, or `base:NAME`). A row that several trained on is
         named once, with the youngest.
 
     Raises:
         Refused: a split of one of them was never materialized, or was changed.
+        WrongInput: what a base declares cannot be read.
     """
+    ancestors = [*lineage(home, candidate)]
     tables = [
         _split_rows(home, ancestor, split)
-        for ancestor in _lineage(home, candidate)
+        for ancestor in ancestors
         for split in ("train_split", "validation_split")
     ]
-    rows = pa.concat_tables(tables)
+    bases = {ancestor.recipe.base.model_dump_json(): ancestor.recipe.base for ancestor in ancestors}
+    rows = pa.concat_tables([*tables, *(_declared_rows(base) for base in bases.values())])
     return rows.take(_first_of_each(rows["id"].to_pylist()))
 
 
 def _found(
-    left: Sequence[Passage], right: Sequence[Passage], jaccard: float, common: set[Gram]
-) -> Iterator[tuple[Kind, int, int, float]]:
-    for part in (lambda row: row.text, lambda row: row.question, lambda row: row.id):
-        for i, j in same(left, right, part):
-            yield "exact", i, j, 1.0
-    for i, j, similarity in near_duplicates([row.text for row in left], jaccard, [row.text for row in right]):
-        yield "near", i, j, similarity
-    for i, j, similarity in embedded_questions(left, right, common):
-        yield "ngram", i, j, similarity
-    for i, j, similarity in repeated_answers(left, right, common):
-        yield "answer", i, j, similarity
+    eval_rows: pa.Table, trained: pa.Table, jaccard: float, similarity: float | None
+) -> Iterator[tuple[Kind, Pairs]]:
+    left, right = read_words(eval_rows), read_words(trained)
+    yield "exact", _same_ids(eval_rows, trained)
+    yield "exact", _same_questions(eval_rows, left, trained, right)
+    yield "near", similar_pairs(left.grams, right.grams, jaccard)
+    common = common_phrases(left.texts, _clusters(eval_rows), max(1, _COMMON_SHARE * _count(eval_rows)))
+    yield "ngram", embedded_questions(left, right, common)
+    yield "answer", repeated_answers(left, right, common)
+    if similarity is not None:
+        yield "meaning", _same_meaning(eval_rows, trained, similarity)
 
 
-def _boilerplate(eval_rows: pa.Table, passages: Sequence[Passage]) -> set[Gram]:
-    clusters = eval_rows["cluster" if "cluster" in eval_rows.column_names else "id"].to_pylist()
-    groups: defaultdict[str, list[Passage]] = defaultdict(list)
-    for cluster, passage in zip(clusters, passages, strict=True):
-        groups[cluster].append(passage)
-    return common_phrases(groups.values(), max(1, _COMMON_SHARE * len(groups)))
+def _same_ids(eval_rows: pa.Table, trained: pa.Table) -> Pairs:
+    places = {id: i for i, id in enumerate(eval_rows["id"].to_pylist())}
+    pairs = [(places[id], j) for j, id in enumerate(trained["id"].to_pylist()) if id in places]
+    return _certain(*np.array(pairs, np.int64).reshape(-1, 2).T)
 
 
-def _lineage(home: Home, candidate: Candidate) -> Iterator[Candidate]:
+def _same_questions(eval_rows: pa.Table, left: Words, trained: pa.Table, right: Words) -> Pairs:
+    """Pairs whose questions differ in case, white space and disguise at most; equal words alone are no proof."""
+    i, j = equal_rows(left.questions, right.questions)
+    of_eval, of_trained = (
+        dict(zip(places.tolist(), question_keys(table.take(places)), strict=True))
+        for table, places in ((eval_rows, np.unique(i)), (trained, np.unique(j)))
+    )
+    same = np.array([of_eval[a] == of_trained[b] for a, b in zip(i.tolist(), j.tolist(), strict=True)], bool)
+    return _certain(i[same], j[same])
+
+
+def _same_meaning(eval_rows: pa.Table, trained: pa.Table, threshold: float) -> Pairs:
+    left, right = (
+        embed([row.prompt + "\n\n" + row.answer for row in from_table(table)])
+        for table in (eval_rows.select(EXAMPLE_SCHEMA.names), trained.select(EXAMPLE_SCHEMA.names))
+    )
+    cosines = left @ right.T
+    i, j = np.nonzero(cosines >= threshold)
+    return Pairs(i, j, cosines[i, j].astype(np.float64))
+
+
+def _certain(i: Ints, j: Ints) -> Pairs:
+    return Pairs(i, j, np.ones(len(i)))
+
+
+def _clusters(eval_rows: pa.Table) -> Ints:
+    names = eval_rows["cluster" if "cluster" in eval_rows.column_names else "id"].to_pylist()
+    return np.unique(np.array(names, object), return_inverse=True)[1]
+
+
+def _count(eval_rows: pa.Table) -> int:
+    return int(_clusters(eval_rows).max()) + 1
+
+
+def lineage(home: Home, candidate: Candidate) -> Iterator[Candidate]:
     """The candidate, its incumbent, and so on back to the first that was trained."""
     seen = {(candidate.model, candidate.key)}
     yield candidate
@@ -121,7 +168,17 @@ def _lineage(home: Home, candidate: Candidate) -> Iterator[Candidate]:
 def _split_rows(home: Home, candidate: Candidate, split: str) -> pa.Table:
     _, folder = artifact_of(home, candidate.model, split, candidate.key)
     rows = pq.read_table(folder / "rows.parquet").select(EXAMPLE_SCHEMA.names).cast(EXAMPLE_SCHEMA)
-    return rows.append_column("trained_by", pa.array([candidate.key] * rows.num_rows, pa.string()))
+    return _trained_by(rows, candidate.key)
+
+
+def _declared_rows(base: Base) -> pa.Table:
+    """What the base says it was trained on. A row that cannot be read cannot be searched either."""
+    found = (row for source in base.trained_on for row in read_source(source))
+    return _trained_by(to_table(row for row in found if isinstance(row, Example)), f"base:{base.name}")
+
+
+def _trained_by(rows: pa.Table, name: str) -> pa.Table:
+    return rows.append_column("trained_by", pa.array([name] * rows.num_rows, pa.string()))
 
 
 def _first_of_each(values: Sequence[str]) -> list[int]:

@@ -2,15 +2,16 @@
 the ledger dealt does not fail the search.
 
 Near-copies are pairs of whole texts by Jaccard similarity of word 3-grams (`curation.near_duplicates`).
-This module finds what that measure misses: the same question with another answer, a question embedded in a
-longer text, and a long answer given again. Embedding is judged by hashed 13-grams of words, as in
-Brown et al. 2020 (arXiv 2005.14165, appendix C).
+This module finds what that measure misses: a question embedded in a longer text, and a long answer given again.
+Embedding is judged by hashed 13-grams of words, as in Brown et al. 2020 (arXiv 2005.14165, appendix C).
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import numpy as np
+import numpy.typing as npt
 
-from ft_assets.splitting.passages import Passage, plain, split_words
+from ft_assets.curation.near_duplicates import Ints, Pairs
+from ft_assets.curation.words import Array64, Hashes
+from ft_assets.splitting.passages import Words
 
 GRAM = 13
 """Words in a row that hardly ever meet by chance."""
@@ -21,83 +22,115 @@ PHRASE = 5
 EMBEDDED = 1 / 3
 """Share of a question's own 13-grams that a text must hold: half of a question is a leak, an idiom is not."""
 
-Gram = tuple[str, ...]
-Pair = tuple[int, int, float]
-"""Index on the left, index on the right, similarity from 0 to 1."""
 
+def common_phrases(texts: Hashes, groups: Ints, more_than: float) -> Array64:
+    """Phrases, sorted, that are found in over `more_than` groups of texts.
 
-def same(
-    left: Sequence[Passage], right: Sequence[Passage], part: Callable[[Passage], str]
-) -> Iterator[tuple[int, int]]:
-    """Pairs whose `part` is equal but for case and white space."""
-    index: defaultdict[str, list[int]] = defaultdict(list)
-    for j, passage in enumerate(right):
-        index[plain(part(passage))].append(j)
-    for i, passage in enumerate(left):
-        yield from ((i, j) for j in index.get(plain(part(passage)), ()))
+    Texts that are copies of one another belong in one group: else a row repeated often enough would count as
+    boilerplate, and its copies would not be seen.
 
-
-def common_phrases(groups: Iterable[Iterable[Passage]], more_than: float) -> set[Gram]:
-    """Phrases found in over `more_than` groups of passages.
-
-    Passages that are copies of one another belong in one group: else a row repeated often enough would
-    count as boilerplate, and its copies would not be seen.
+    Args:
+        texts: words of each text.
+        groups: the group of each text, from 0.
     """
-    counts: Counter[Gram] = Counter()
-    for group in groups:
-        counts.update({gram for passage in group for gram in _grams(passage.words, PHRASE)})
-    return {gram for gram, count in counts.items() if count > more_than}
+    phrases = texts.grams(PHRASE)
+    order = np.argsort(groups[phrases.owners], kind="stable")
+    sizes = np.bincount(groups[phrases.owners], minlength=int(groups.max(initial=-1)) + 1)
+    by_group = Hashes(phrases.values[order], np.concatenate([[0], np.cumsum(sizes)])).distinct()
+    found, counts = np.unique(by_group.values, return_counts=True)
+    return found[counts > more_than]
 
 
-def embedded_questions(
-    left: Sequence[Passage], right: Sequence[Passage], common: Collection[Gram]
-) -> list[Pair]:
+def embedded_questions(left: Words, right: Words, common: Array64) -> Pairs:
     """Pairs where the right text holds at least a third of the left question's 13-grams, boilerplate aside.
 
     A question with fewer than 13 words in a row of its own has none, and is never found here.
     """
-    return _embedded([passage.question for passage in left], right, common, EMBEDDED)
+    return _embedded(left.questions, right.texts, common, EMBEDDED)
 
 
-def repeated_answers(
-    left: Sequence[Passage], right: Sequence[Passage], common: Collection[Gram]
-) -> list[Pair]:
+def repeated_answers(left: Words, right: Words, common: Array64) -> Pairs:
     """Pairs where the right text holds the whole left answer of at least 13 words, boilerplate aside.
 
     Short answers such as "Return the length." are given to many questions, and say nothing.
     """
-    return _embedded([passage.answer for passage in left], right, common, 1.0)
+    return _embedded(left.answers, right.texts, common, 1.0)
 
 
-def _embedded(
-    parts: Sequence[str], right: Sequence[Passage], common: Collection[Gram], at_least: float
-) -> list[Pair]:
-    owners: defaultdict[Gram, list[int]] = defaultdict(list)
-    sizes = []
-    for i, part in enumerate(parts):
-        grams = {gram for piece in _own_words(split_words(part), common) for gram in _grams(piece, GRAM)}
-        sizes.append(len(grams))
-        for gram in grams:
-            owners[gram].append(i)
-    pairs = []
-    for j, passage in enumerate(right):
-        shared = Counter(i for gram in owners.keys() & set(_grams(passage.words, GRAM)) for i in owners[gram])
-        pairs += [(i, j, n / sizes[i]) for i, n in shared.items() if n >= at_least * sizes[i]]
-    return sorted(pairs)
+def equal_rows(left: Hashes, right: Hashes) -> tuple[Ints, Ints]:
+    """Every pair of a left and a right row that hold the same values in the same order."""
+    return equal_values(_digest(left), _digest(right))
 
 
-def _own_words(words: Sequence[str], common: Collection[Gram]) -> Iterator[Sequence[str]]:
-    """The stretches of a text that no common phrase covers."""
-    covered = bytearray(len(words))
-    for start, gram in enumerate(_grams(words, PHRASE)):
-        if gram in common:
-            covered[start : start + PHRASE] = b"\1" * PHRASE
-    start = 0
-    for end in [*(i for i, mark in enumerate(covered) if mark), len(words)]:
-        if end > start:
-            yield words[start:end]
-        start = end + 1
+def equal_values(left: Array64, right: Array64) -> tuple[Ints, Ints]:
+    """Every pair of a left and a right place that hold the same value."""
+    order = np.argsort(right, kind="stable")
+    starts = np.searchsorted(right, left, side="left", sorter=order)
+    counts = np.searchsorted(right, left, side="right", sorter=order) - starts
+    first = np.repeat(np.arange(len(left)), counts)
+    ramp = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return first, order[np.repeat(starts, counts) + ramp]
 
 
-def _grams(words: Sequence[str], size: int) -> Iterator[Gram]:
-    return zip(*(words[start:] for start in range(size)), strict=False)
+def _embedded(parts: Hashes, texts: Hashes, common: Array64, at_least: float) -> Pairs:
+    own = _own_grams(parts, common)
+    grams = texts.grams(GRAM)
+    seen = grams.take(_among(grams.values, np.unique(own.values))).distinct()
+    first, second = equal_values(own.values, seen.values)
+    packed = (own.owners[first].astype(np.uint64) << np.uint64(32)) | seen.owners[second].astype(np.uint64)
+    pairs, shared = np.unique(packed, return_counts=True)
+    i, j = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    share = shared / own.lengths[i]
+    good = share >= at_least
+    return Pairs(i[good], j[good], share[good])
+
+
+def _own_grams(words: Hashes, common: Array64) -> Hashes:
+    """The set of each row's 13-grams that lie in a stretch that no common phrase covers."""
+    grams = words.grams(GRAM)
+    long = words.lengths >= GRAM
+    if not long.any():
+        return Hashes(np.zeros(0, np.uint64), np.zeros(words.rows + 1, np.int64))
+    covered = np.concatenate([[0], np.cumsum(_covered(words, common))])
+    starts = words.offsets[:-1][grams.owners] + _places(grams)
+    ends = np.minimum(starts + GRAM, len(words.values))
+    free = (covered[ends] == covered[starts]) & long[grams.owners]
+    return grams.take(free).distinct()
+
+
+def _covered(words: Hashes, common: Array64) -> npt.NDArray[np.bool_]:
+    """Which words a common phrase covers."""
+    phrases = words.grams(PHRASE)
+    whole = (words.lengths >= PHRASE)[phrases.owners]
+    starts = (words.offsets[:-1][phrases.owners] + _places(phrases))[_among(phrases.values, common) & whole]
+    covered = np.zeros(len(words.values), bool)
+    for step in range(PHRASE):
+        covered[starts + step] = True
+    return covered
+
+
+def _places(rows: Hashes) -> Ints:
+    """The place of each value in its row, from 0."""
+    return np.arange(len(rows.values)) - rows.offsets[:-1][rows.owners]
+
+
+def _among(values: Array64, known: Array64) -> npt.NDArray[np.bool_]:
+    """Which values are among `known` (sorted). A bitmap rules most of them out before the search."""
+    if not len(known):
+        return np.zeros(len(values), bool)
+    bits = np.uint64(64 - min(24, len(known).bit_length() + 4))
+    table = np.zeros(1 << (64 - int(bits)), bool)
+    table[(known >> bits).astype(np.int64)] = True
+    found = table[(values >> bits).astype(np.int64)]
+    maybe = np.flatnonzero(found)
+    at = np.minimum(np.searchsorted(known, values[maybe]), len(known) - 1)
+    found[maybe] = known[at] == values[maybe]
+    return found
+
+
+def _digest(rows: Hashes) -> Array64:
+    """One value for a whole row: equal for rows that hold the same values in the same order."""
+    places = (_places(rows).astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
+    weighted = np.append(rows.values * places, np.uint64(0))
+    sums = np.add.reduceat(weighted, rows.offsets[:-1]) if rows.rows else weighted[:0]
+    return np.where(rows.lengths > 0, sums, np.uint64(0)) + rows.lengths.astype(np.uint64)

@@ -15,14 +15,13 @@ A change of shares, strategy or `cluster_jaccard` in a recipe holds for clusters
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
 from ft_assets.recipe import Splitting
 from ft_assets.splitting.clusters import Cluster, find_clusters
 from ft_assets.splitting.pages import Known, Place, append, read_ledger
-from ft_assets.splitting.passages import Passage, read_passages
+from ft_assets.splitting.passages import Passages, concat, read_passages
 from ft_assets.splitting.sides import deal
 from ft_assets.storage.home import Home
 
@@ -39,40 +38,53 @@ def assign(home: Home, table: pa.Table, settings: Splitting) -> pa.Table:
     Raises:
         Refused: the ledger has lost rows that it assigned.
     """
-    passages = {passage.id: passage for passage in read_passages(table)}
+    passages = _once(read_passages(table))
     key = home.key("split-ledger")
     while True:  # each turn round means that another process got its rows in first
         known = read_ledger(home, settings.ledger)
-        new = [passage for id, passage in passages.items() if id not in known.places]
+        new = passages.take([i for i, id in enumerate(passages.ids) if id not in known.places])
         places = _decide(new, known, settings, key)
-        if not new or append(home, settings.ledger, known.version, new, places):
+        if not len(new) or append(home, settings.ledger, known.version, new, places):
             return _with_places(table, {**known.places, **places})
 
 
-def _decide(new: Sequence[Passage], known: Known, settings: Splitting, key: bytes) -> dict[str, Place]:
-    clusters = find_clusters(new, known.passages, settings.cluster_jaccard)
+def plan(table: pa.Table, settings: Splitting, key: bytes) -> pa.Table:
+    """The table as `assign` would return it from an empty ledger with this key; nothing is written."""
+    empty = Known(0, {}, concat([]))
+    return _with_places(table, _decide(_once(read_passages(table)), empty, settings, key))
+
+
+def _once(passages: Passages) -> Passages:
+    first = {id: i for i, id in reversed(list(enumerate(passages.ids)))}
+    return passages if len(first) == len(passages) else passages.take(sorted(first.values()))
+
+
+def _decide(new: Passages, known: Known, settings: Splitting, key: bytes) -> dict[str, Place]:
+    clusters = find_clusters(new, known.passages, settings.cluster_jaccard, settings.strategy == "column")
     fresh = [cluster for cluster in clusters if not cluster.touches]
-    sides = deal(fresh, settings, key, _clusters_by_side(known.places.values()))
+    sides = deal(fresh, settings, key, _dealt(known))
     return {
-        passage.id: place
+        id: place
         for cluster in clusters
         for place in [_join(cluster, known) if cluster.touches else Place(cluster.id, sides[cluster.id])]
-        for passage in cluster.members
+        for id in cluster.members
     }
 
 
 def _join(cluster: Cluster, known: Known) -> Place:
     """The place of new rows that are copies of earlier ones."""
-    touched = [known.places[passage.id] for passage in cluster.touches]  # from the earliest row to the latest
+    touched = [known.places[id] for id in cluster.touches]  # from the earliest row to the latest
     if len({place.side for place in touched}) == 1:
         return touched[0]
     quarantined = (place for place in touched if place.side == "quarantine")
     return next(quarantined, Place(cluster.id, "quarantine"))
 
 
-def _clusters_by_side(places: Iterable[Place]) -> Counter[str]:
-    distinct = {(place.cluster, place.side) for place in places if place.side != "quarantine"}
-    return Counter(side for _, side in distinct)
+def _dealt(known: Known) -> Counter[tuple[str, str]]:
+    """How many clusters lie on each side, by (slice of the earliest member, side)."""
+    slices = dict(zip(known.passages.ids, known.passages.slices, strict=True))
+    distinct = {(place.cluster, place.side) for place in known.places.values()}
+    return Counter((slices[cluster], side) for cluster, side in distinct if side != "quarantine")
 
 
 def _with_places(table: pa.Table, places: dict[str, Place]) -> pa.Table:

@@ -1,36 +1,26 @@
 """What the split ledger knows: each example's cluster and side, and the words that copies are found by.
 
-Sides are rows of the table `split_ledger`. The words are in pages: one artifact for each append, named by a
+Sides are rows of the table `split_ledger`. The words are hashed, in pages: one artifact for each append, named by a
 row of `records` that is committed in the same transaction as the sides. So every model that shares a ledger
 is compared with every row that any of them ever brought, whether or not its dataset was finished.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from ft_assets.errors import Refused
-from ft_assets.splitting.passages import Passage
+from ft_assets.splitting.passages import PASSAGE_SCHEMA, Passages, concat
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import records, split_ledger
 
 _OWNER = "split-ledger"
 """Stands where records name a model; no model can be called this, as a hyphen is not allowed."""
-
-_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("created_at", pa.timestamp("us", tz="UTC")),
-        ("question", pa.string()),
-        ("answer", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ class Known:
 
     version: int
     places: Mapping[str, Place]
-    passages: Sequence[Passage]
+    passages: Passages
 
 
 def read_ledger(home: Home, ledger: str) -> Known:
@@ -60,8 +50,8 @@ def read_ledger(home: Home, ledger: str) -> Known:
         pages = connection.execute(_pages(ledger)).all()
         assigned = connection.execute(sa.select(split_ledger).where(split_ledger.c.ledger == ledger)).all()
     places = {row.example: Place(row.cluster, row.side) for row in assigned}
-    passages = [passage for _, digest in pages for passage in _read_page(home, digest)]
-    if lost := places.keys() - {passage.id for passage in passages}:
+    passages = concat(_read_page(home, digest) for _, digest in pages)
+    if lost := places.keys() - set(passages.ids):
         raise Refused(
             f"split ledger {ledger!r} assigned {len(lost)} rows whose words it no longer has "
             f"(first: {min(lost)}), so copies of them cannot be found; restore the database and the artifacts "
@@ -70,9 +60,7 @@ def read_ledger(home: Home, ledger: str) -> Known:
     return Known(pages[-1][0] if pages else 0, places, passages)
 
 
-def append(
-    home: Home, ledger: str, version: int, passages: Sequence[Passage], places: Mapping[str, Place]
-) -> bool:
+def append(home: Home, ledger: str, version: int, passages: Passages, places: Mapping[str, Place]) -> bool:
     """Assign rows that the ledger does not hold, all or none; nothing is ever updated.
 
     Returns:
@@ -110,11 +98,10 @@ def _locked(home: Home, ledger: str) -> Iterator[sa.Connection]:
         yield connection
 
 
-def _write_page(folder: Path, passages: Sequence[Passage]) -> None:
-    rows = [{name: getattr(passage, name) for name in _SCHEMA.names} for passage in passages]
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), folder / "passages.parquet")
+def _write_page(folder: Path, passages: Passages) -> None:
+    pq.write_table(passages.to_arrow(), folder / "passages.parquet")
 
 
-def _read_page(home: Home, digest: str) -> list[Passage]:
-    table = pq.read_table(home.artifacts.path("datasets", digest) / "passages.parquet")
-    return [Passage(**row) for row in table.to_pylist()]
+def _read_page(home: Home, digest: str) -> Passages:
+    path = home.artifacts.path("datasets", digest) / "passages.parquet"
+    return Passages.from_arrow(pq.read_table(path, schema=PASSAGE_SCHEMA))

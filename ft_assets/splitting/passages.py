@@ -1,63 +1,125 @@
-"""The words of a row that comparisons look at: its question and its answer."""
+"""What comparisons look at in a row: the words of its question and of its answer, hashed."""
 
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-_WORD = re.compile(r"\w+")
+from ft_assets.curation.near_duplicates import GRAM
+from ft_assets.curation.turns import Columns
+from ft_assets.curation.words import Array64, Hashes, hash_words, text_key
+
+PASSAGE_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("slice", pa.string(), nullable=False),
+        pa.field("group", pa.string()),
+        pa.field("key", pa.uint64(), nullable=False),
+        pa.field("question", pa.list_(pa.uint64()), nullable=False),
+        pa.field("answer", pa.list_(pa.uint64()), nullable=False),
+    ]
+)
+"""Arrow form of passages: `key` is that of the folded question, `question` and `answer` are hashed words in order."""
 
 
 @dataclass(frozen=True)
-class Passage:
-    """One row as text. `question` is every turn before the answer; tool calls count as text."""
+class Words:
+    """Hashed words of rows. The question is every turn before the answer; tool calls count as text."""
 
-    id: str
-    created_at: datetime
-    question: str
-    answer: str
+    questions: Hashes
+    answers: Hashes
 
     @cached_property
-    def text(self) -> str:
-        """The whole conversation."""
-        return f"{self.question}\n\n{self.answer}"
+    def texts(self) -> Hashes:
+        """The words of whole conversations."""
+        return Hashes.beside([self.questions, self.answers])
 
     @cached_property
-    def words(self) -> list[str]:
-        """Words of the whole conversation, case folded."""
-        return split_words(self.text)
-
-    @property
-    def age(self) -> tuple[datetime, str]:
-        """Sorts passages from the earliest to the latest; ids decide between equal instants."""
-        return self.created_at, self.id
+    def grams(self) -> Hashes:
+        """The set of word 3-grams of each conversation."""
+        return self.texts.grams(GRAM).distinct()
 
 
-def read_passages(table: pa.Table) -> list[Passage]:
+@dataclass(frozen=True)
+class Passages(Words):
+    """Rows of `PASSAGE_SCHEMA`, by column."""
+
+    ids: Sequence[str]
+    created_at: Sequence[datetime]
+    slices: Sequence[str]
+    groups: Sequence[str | None]
+    keys: Array64
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def age(self, index: int) -> tuple[datetime, str]:
+        """Sorts rows from the earliest to the latest; ids decide between equal instants."""
+        return self.created_at[index], self.ids[index]
+
+    def to_arrow(self) -> pa.Table:
+        """Table of `PASSAGE_SCHEMA`."""
+        plain = [self.ids, self.created_at, self.slices, self.groups, self.keys]
+        columns = [pa.array(column, field.type) for column, field in zip(plain, PASSAGE_SCHEMA, strict=False)]
+        return pa.table([*columns, self.questions.to_arrow(), self.answers.to_arrow()], schema=PASSAGE_SCHEMA)
+
+    def take(self, indices: Sequence[int]) -> "Passages":
+        """The rows at these indices, in their order."""
+        return Passages.from_arrow(self.to_arrow().take(pa.array(indices, pa.int64())))
+
+    @staticmethod
+    def from_arrow(table: pa.Table) -> "Passages":
+        """The inverse of `to_arrow`."""
+        return Passages(
+            questions=Hashes.from_arrow(table["question"]),
+            answers=Hashes.from_arrow(table["answer"]),
+            ids=table["id"].to_pylist(),
+            created_at=table["created_at"].to_pylist(),
+            slices=table["slice"].to_pylist(),
+            groups=table["group"].to_pylist(),
+            keys=table["key"].to_numpy(),
+        )
+
+
+def read_words(table: pa.Table) -> Words:
+    """Hashed words of a table with at least the columns of `EXAMPLE_SCHEMA`, in its order."""
+    questions, answers = _sides(table)
+    return Words(hash_words(questions), hash_words(answers))
+
+
+def read_passages(table: pa.Table) -> Passages:
     """The passages of a table with at least the columns of `EXAMPLE_SCHEMA`, in its order."""
-    columns = (table[name].to_pylist() for name in ("id", "created_at", "messages"))
-    return [
-        Passage(id, created_at, "\n\n".join(turns[:-1]), turns[-1])
-        for id, created_at, messages in zip(*columns, strict=True)
-        for turns in [[*_turns(messages)]]
+    questions, answers = _sides(table)
+    return Passages(
+        questions=hash_words(questions),
+        answers=hash_words(answers),
+        ids=table["id"].to_pylist(),
+        created_at=table["created_at"].to_pylist(),
+        slices=table["slice"].to_pylist(),
+        groups=table["group"].to_pylist(),
+        keys=np.array([text_key(question) for question in questions], np.uint64),
+    )
+
+
+def question_keys(table: pa.Table) -> list[int]:
+    """Keys of the folded questions of a table with at least the columns of `EXAMPLE_SCHEMA`."""
+    return [text_key(question) for question in _sides(table)[0]]
+
+
+def _sides(table: pa.Table) -> tuple[list[str], list[str]]:
+    columns = Columns(table)
+    turns = [
+        [f"{content}\n{calls}" if calls else content for content, calls in zip(*row, strict=True)]
+        for row in zip(columns.contents, columns.tool_calls, strict=True)
     ]
+    return ["\n\n".join(said[:-1]) for said in turns], [said[-1] for said in turns]
 
 
-def split_words(text: str) -> list[str]:
-    """Words without case, punctuation or compatibility forms."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-
-
-def plain(text: str) -> str:
-    """The text without differences of case, white space or compatibility forms."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def _turns(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for message in messages:
-        yield "\n".join(part for part in (message["content"], message["tool_calls"]) if part)
+def concat(parts: Iterable[Passages]) -> Passages:
+    """All rows of the parts, in order."""
+    tables = [part.to_arrow() for part in parts]
+    return Passages.from_arrow(pa.concat_tables([PASSAGE_SCHEMA.empty_table(), *tables]))

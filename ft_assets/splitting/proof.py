@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from ft_assets.curation.near_duplicates import near_duplicates
+from ft_assets.curation.near_duplicates import similar_pairs
 from ft_assets.recipe import Splitting
-from ft_assets.splitting.passages import read_passages
+from ft_assets.splitting.passages import read_words
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import split_ledger
 
@@ -45,8 +45,7 @@ def _unlike_ledger(home: Home, dataset: pa.Table, ledger: str) -> Iterator[Touch
 
 def _near_another_side(dataset: pa.Table, jaccard: float) -> Iterator[Touch]:
     used = dataset.filter(pc.field("side") != "quarantine")
-    passages, sides = read_passages(used), used["side"].to_pylist()
-    for i, j, similarity in near_duplicates([passage.text for passage in passages], jaccard):
+    ids, sides = used["id"].to_pylist(), used["side"].to_pylist()
+    for i, j, similarity in similar_pairs(read_words(used).grams, None, jaccard):
         if sides[i] != sides[j]:
-            reason = f"similarity {similarity:.2f} to {passages[j].id} in {sides[j]}"
-            yield Touch(passages[i].id, sides[i], reason)
+            yield Touch(ids[i], sides[i], f"similarity {similarity:.2f} to {ids[j]} in {sides[j]}")

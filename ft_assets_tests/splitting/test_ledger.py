@@ -11,15 +11,15 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ft_assets.curation.near_duplicates import jaccard, shingles
 from ft_assets.errors import Refused
 from ft_assets.recipe import Splitting
 from ft_assets.sources.example import Example, to_table
-from ft_assets.splitting.ledger import assign
+from ft_assets.splitting.ledger import assign, plan
 from ft_assets.splitting.pages import Place, append, read_ledger
-from ft_assets.splitting.passages import Passage, read_passages
+from ft_assets.splitting.passages import read_passages
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import records, split_ledger
+from ft_assets_tests.curation.rows import gram_set, jaccard
 from ft_assets_tests.splitting.rows import by_id, changed, example, unrelated
 
 HALVES = Splitting(validation=0.0, eval=0.5)
@@ -52,11 +52,45 @@ def test_assigning_again_gives_the_same_and_writes_nothing(home: Home) -> None:
     assert before == (home.database.rows(sa.select(split_ledger)), home.database.rows(sa.select(records)))
 
 
-def test_shares_come_out_near_what_the_recipe_asks(home: Home) -> None:
-    split = assign(home, to_table(unrelated(1_000)), Splitting(validation=0.1, eval=0.2))
-    counts = Counter(split["side"].to_pylist())
-    # Four standard deviations: the secret is drawn anew, and so are the counts.
-    assert abs(counts["eval"] - 200) < 51 and abs(counts["validation"] - 100) < 38
+def test_shares_come_out_as_the_recipe_asks_in_every_slice(home: Home) -> None:
+    rows = [
+        row.model_copy(update={"slice": name})
+        for name, row in zip(["big"] * 200 + ["small"] * 20 + ["tiny"] * 3, unrelated(223), strict=True)
+    ]
+    split = assign(home, to_table(rows), Splitting(validation=0.1, eval=0.2))
+    counts = Counter(zip(split["slice"].to_pylist(), split["side"].to_pylist(), strict=True))
+    assert (counts["big", "eval"], counts["big", "validation"]) == (40, 20)
+    assert (counts["small", "eval"], counts["small", "validation"]) == (4, 2)
+    assert counts["tiny", "eval"] == 1  # 44.6 of all are wanted, and it is owed most
+
+
+def test_shares_hold_over_many_slices_of_one_row_and_over_small_arrivals(home: Home) -> None:
+    rows = [row.model_copy(update={"slice": f"s{number}"}) for number, row in enumerate(unrelated(60))]
+    for start in range(0, 60, 4):
+        assign(home, to_table(rows[start : start + 4]), Splitting(validation=0.1, eval=0.2))
+    sides = Counter(row["side"] for row in home.database.rows(sa.select(split_ledger)))
+    assert sides == {"train": 42, "eval": 12, "validation": 6}
+
+
+def test_rows_of_one_group_stay_together_by_column_strategy(home: Home) -> None:
+    split = HALVES.model_copy(update={"strategy": "column"})
+    rows = [
+        row.model_copy(update={"group": f"customer{number % 8}"}) for number, row in enumerate(unrelated(64))
+    ]
+    sides: dict[str, set[str]] = {}
+    for start in range(0, 64, 16):
+        table = assign(home, to_table(rows[start : start + 16]), split)
+        for group, side in zip(table["group"].to_pylist(), table["side"].to_pylist(), strict=True):
+            sides.setdefault(group, set()).add(side)
+    assert {len(found) for found in sides.values()} == {1}
+    assert Counter(side for (side,) in sides.values()) == {"train": 4, "eval": 4}
+
+
+def test_a_plan_is_what_an_empty_ledger_would_deal_and_writes_nothing(home: Home) -> None:
+    table = to_table([*unrelated(30), unrelated(1)[0]])
+    planned = plan(table, HALVES, home.key("split-ledger"))
+    assert home.database.rows(sa.select(split_ledger)) == []
+    assert planned.equals(assign(home, table, HALVES))
 
 
 def test_secret_and_ledger_name_decide_the_sides(home: Home, tmp_path: Path) -> None:
@@ -138,20 +172,23 @@ def test_empty_table_is_left_empty(home: Home) -> None:
 
 
 def test_writing_a_row_a_second_time_fails_and_writes_nothing(home: Home) -> None:
-    (passage,) = read_passages(assign(home, to_table(unrelated(1)), HALVES))
+    passages = read_passages(assign(home, to_table(unrelated(1)), HALVES))
+    (id,) = passages.ids
     known = read_ledger(home, "default")
-    moved = Place(passage.id, "train" if known.places[passage.id].side == "eval" else "eval")
+    moved = Place(id, "train" if known.places[id].side == "eval" else "eval")
     with pytest.raises(sa.exc.IntegrityError):
-        append(home, "default", known.version, [passage], {passage.id: moved})
-    assert read_ledger(home, "default") == known
+        append(home, "default", known.version, passages, {id: moved})
+    again = read_ledger(home, "default")
+    assert (again.version, again.places, again.passages.ids) == (known.version, known.places, [id])
 
 
 def test_append_after_another_append_is_refused(home: Home) -> None:
     version = read_ledger(home, "default").version
     assign(home, to_table(unrelated(3)), HALVES)
-    (late,) = read_passages(to_table([example("too late")]))
-    assert append(home, "default", version, [late], {late.id: Place(late.id, "train")}) is False
-    assert late.id not in read_ledger(home, "default").places
+    late = read_passages(to_table([example("too late")]))
+    (id,) = late.ids
+    assert append(home, "default", version, late, {id: Place(id, "train")}) is False
+    assert id not in read_ledger(home, "default").places
 
 
 def test_assigned_rows_without_their_words_stop_the_split(home: Home) -> None:
@@ -231,10 +268,11 @@ def test_no_pair_on_two_sides_and_no_side_ever_changes(
     name = f"ledger-{len({row['ledger'] for row in home.database.rows(sa.select(split_ledger))})}"
     split = Splitting(ledger=name, strategy=strategy, validation=0.2, eval=0.4, cluster_jaccard=0.5)
     seen: dict[str, str] = {}
-    texts: dict[str, Passage] = {}
+    texts: dict[str, str] = {}
     for arrival in arrivals:
-        table = to_table([example(question, "q r s t u v w", minute) for question, minute in arrival])
-        texts |= {passage.id: passage for passage in read_passages(table)}
+        rows = [example(question, "q r s t u v w", minute) for question, minute in arrival]
+        table = to_table(rows)
+        texts |= {row.id: f"{row.prompt} {row.answer}" for row in rows}
         sides = by_id(assign(home, table, split))
         assert all(seen.get(id, side) == side for id, side in sides.items())
         seen |= sides
@@ -249,8 +287,8 @@ def rows_of(arrivals: list[list[tuple[str, int]]]) -> pa.Table:
     )
 
 
-def pairs_on_two_sides(sides: dict[str, str], texts: dict[str, Passage], at_least: float):
-    used = [(id, shingles(texts[id].text)) for id, side in sides.items() if side != "quarantine"]
+def pairs_on_two_sides(sides: dict[str, str], texts: dict[str, str], at_least: float):
+    used = [(id, gram_set(texts[id])) for id, side in sides.items() if side != "quarantine"]
     for id, grams in used:
         for other, theirs in used:
             if sides[id] != sides[other] and jaccard(grams, theirs) >= at_least:
