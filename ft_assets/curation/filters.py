@@ -1,129 +1,277 @@
 """The reasons for which a row alone is rejected: one pure function each, in the order in which they are asked.
 
-A filter returns None to keep a row, or what it found, in words that become the row's `detail`.
+A filter gives None for each row that it keeps, and for the others what it found: the words become the row's `detail`.
 """
 
+import json
 import re
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from ft_assets.recipe import Curation
-from ft_assets.sources.example import Example
+import pyarrow as pa
 
-Filter = Callable[[Example, Curation], str | None]
+from ft_assets.curation import answers
+from ft_assets.curation.tokens import Tokenizer
+from ft_assets.curation.turns import Columns, with_conversations
+from ft_assets.errors import WrongInput
+from ft_assets.recipe_data import Curation
+from ft_assets.sources.example import Message, example_id
 
-_NOT_AN_ANSWER = re.compile(
-    r"(?:todo|fixme|xxx|tbd|tba|wip)\b.{0,80}"
-    r"|(?:n/?a|none|null|nan|undocumented|obsolete|not implemented|placeholder|self[- ]explanatory)[.!]?"
-    r"|(?:deprecated|lorem ipsum)(?:[.,:;!]? .{0,80})?[.!]?"
-    r"|see (?:also )?(?::\w+:`|`|https?://|help\(|[\w.]+\(\)|\w+\.\w+|the (?:docs?|docstring|documentation)\b).*"
-    r"|(?:>>>|\.\.\.) .*",
-    re.IGNORECASE,
-)
-# Words that end no sentence. Prepositions are left out: people log in, and know what they look for.
-_UNFINISHED = re.compile(
-    r".*(?:[,(\[{]|\b(?:a|an|the|and|or|of|its|their|which|while|into|than|if|as))", re.IGNORECASE
-)
+Found = list[str | None]
+Filter = Callable[[Columns, Curation], Found]
 
-
-def first_reason(example: Example, settings: Curation) -> tuple[str, str] | None:
-    """(reason, detail) of the first filter that rejects the row, or None."""
-    for reason, judge in FILTERS.items():
-        if detail := judge(example, settings):
-            return reason, detail
-    return None
+_FOLLOWS = {
+    "start": {"user"},
+    "user": {"assistant"},
+    "assistant": {"user", "tool"},
+    "tool": {"assistant", "tool"},
+}
+_MANGLED = re.compile("[\ufffd\x00-\x08\x0b\x0e-\x1f\x7f]")
+_MANGLED_SHARE = 0.01
 
 
-def _license(example: Example, settings: Curation) -> str | None:
+@dataclass(frozen=True)
+class Judged:
+    """Rows in their order, some of them cut to fit, with the first reason to reject each; null where it is kept."""
+
+    batch: pa.RecordBatch
+    reasons: pa.StringArray
+    details: pa.StringArray
+
+
+def judge(batch: pa.RecordBatch, settings: Curation, tokenizer: Tokenizer | None) -> Judged:
+    """Ask every filter about cleaned rows.
+
+    Args:
+        batch: rows of `EXAMPLE_SCHEMA`.
+        tokenizer: of the base, for `max_tokens`; without it, lengths in tokens are not looked at.
+    """
+    columns = Columns(batch)
+    verdicts: list[tuple[str, str] | None] = [None] * len(columns)
+    for reason, ask in FILTERS.items():
+        for index, detail in enumerate(ask(columns, settings)):
+            if detail and verdicts[index] is None:
+                verdicts[index] = reason, detail
+    if tokenizer is not None and settings.max_tokens is not None:
+        batch = _fit(batch, columns, settings, tokenizer, verdicts)
+    reasons, details = (
+        zip(*(verdict or (None, None) for verdict in verdicts), strict=True) if verdicts else ((), ())
+    )
+    return Judged(batch, pa.array(reasons, pa.string()), pa.array(details, pa.string()))
+
+
+def _license(columns: Columns, settings: Curation) -> Found:
     allowed = settings.allowed_licenses
-    return (
-        None
-        if allowed is None or example.license in allowed
-        else f"{example.license} is not in allowed_licenses"
-    )
+    return [
+        None if allowed is None or name in allowed else f"{name} is not in allowed_licenses"
+        for name in columns.values("license")
+    ]
 
 
-def _role_order(example: Example, settings: Curation) -> str | None:
+def _consent(columns: Columns, settings: Curation) -> Found:
+    allowed = settings.allowed_consents
+    return [
+        None if allowed is None or given in allowed else f"{given or 'none'} is not in allowed_consents"
+        for given in columns.values("consent")
+    ]
+
+
+def _role_order(columns: Columns, settings: Curation) -> Found:
     """Any system turns first; then user, answer, user, …; tool turns only after an assistant or another tool."""
-    roles = [turn.role for turn in example.messages]
-    while roles and roles[0] == "system":
-        roles.pop(0)
-    follows = {
-        "start": {"user"},
-        "user": {"assistant"},
-        "assistant": {"user", "tool"},
-        "tool": {"assistant", "tool"},
-    }
-    for before, role in zip(["start", *roles], roles, strict=False):
-        if role not in follows[before]:
+    return [_out_of_order(roles) for roles in columns.roles]
+
+
+def _out_of_order(roles: list[str]) -> str | None:
+    turns = deque(roles)
+    while turns and turns[0] == "system":
+        turns.popleft()
+    for before, role in zip(["start", *turns], turns, strict=False):
+        if role not in _FOLLOWS[before]:
             return f"`{role}` after `{before}`"
-    return None if roles and roles[-1] == "assistant" else "the last turn is not an assistant's"
+    return None if turns and turns[-1] == "assistant" else "the last turn is not an assistant's"
 
 
-def _empty_turn(example: Example, settings: Curation) -> str | None:
-    for index, turn in enumerate(example.messages):
-        if not turn.content and not (turn.tool_calls and turn is not example.messages[-1]):
-            return f"turn {index + 1} (`{turn.role}`) is empty"
+def _empty_turn(columns: Columns, settings: Curation) -> Found:
+    return [
+        next(
+            (
+                f"turn {index + 1} (`{role}`) is empty"
+                for index, (role, content, calls) in enumerate(zip(*row, strict=True))
+                if not content and not calls
+            ),
+            None,
+        )
+        for row in zip(columns.roles, columns.contents, columns.tool_calls, strict=True)
+    ]
+
+
+def _broken_tool_call(columns: Columns, settings: Curation) -> Found:
+    return [
+        next((wrong for text in calls if text and (wrong := _wrong_calls(text))), None)
+        for calls in columns.tool_calls
+    ]
+
+
+def _wrong_calls(text: str) -> str | None:
+    """What keeps a text from being a list of calls, each with a name and JSON arguments."""
+    try:
+        calls = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return f"tool calls are not JSON ({error})"
+    if not isinstance(calls, list):
+        return "tool calls are not a list"
+    return next((wrong for call in calls if (wrong := _wrong_call(call))), None)
+
+
+def _wrong_call(call: Any) -> str | None:
+    function = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
+        return "a tool call names no function"
+    arguments = function.get("arguments", {})
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments or "{}")
+        except (ValueError, RecursionError) as error:
+            return f"the arguments of {function['name']} are not JSON ({error})"
+    return None if isinstance(arguments, dict) else f"the arguments of {function['name']} are not an object"
+
+
+def _bad_preference(columns: Columns, settings: Curation) -> Found:
+    return [
+        worse and _wrong_preference(worse, conversation[-1])
+        for worse, conversation in zip(columns.rejected, columns.conversations, strict=True)
+    ]
+
+
+def _wrong_preference(worse: Message, chosen: Message) -> str | None:
+    if worse.role != "assistant":
+        return f"the rejected answer is a turn of `{worse.role}`"
+    if not worse.content and not worse.tool_calls:
+        return "the rejected answer is empty"
+    same = " ".join(worse.content.split()) == " ".join(chosen.content.split())
+    return "the rejected answer is the chosen one" if same and worse.tool_calls == chosen.tool_calls else None
+
+
+def _mangled_text(columns: Columns, settings: Curation) -> Found:
+    """Characters that a wrong decoding lost, or that no text holds."""
+    return [
+        next(
+            (
+                f"turn {index + 1} holds {len(lost)} characters that are no text"
+                for index, content in enumerate(contents)
+                if (lost := _MANGLED.findall(content)) and len(lost) > _MANGLED_SHARE * len(content)
+            ),
+            None,
+        )
+        for contents in columns.contents
+    ]
+
+
+def _prompt_too_long(columns: Columns, settings: Curation) -> Found:
+    limit = settings.max_prompt_chars
+    return [answers.over(len(prompt), limit) for prompt in columns.prompts]
+
+
+def _answer_equals_prompt(columns: Columns, settings: Curation) -> Found:
+    found: Found = []
+    for roles, contents, answer in zip(columns.roles, columns.contents, columns.answers, strict=True):
+        said = _folded(answer)
+        asked = (_folded(content) for role, content in zip(roles, contents, strict=True) if role == "user")
+        found.append("the answer repeats a user's turn" if said and said in asked else None)
+    return found
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _of_answers(ask: Callable[[str, Curation], str | None]) -> Filter:
+    """A filter of answers that the model is to imitate: not of those that only call tools, or were disliked."""
+
+    def filter(columns: Columns, settings: Curation) -> Found:
+        pairs = zip(columns.answers, columns.imitated, strict=True)
+        return [ask(answer, settings) if imitated else None for answer, imitated in pairs]
+
+    return filter
+
+
+def _fit(
+    batch: pa.RecordBatch,
+    columns: Columns,
+    settings: Curation,
+    tokenizer: Tokenizer,
+    verdicts: list[tuple[str, str] | None],
+) -> pa.RecordBatch:
+    """Reject rows over `max_tokens`, or cut them, by `overlong`."""
+    limit = settings.max_tokens or 0
+    conversations, cut = list(columns.conversations), set()
+    for index, messages in enumerate(conversations):
+        if verdicts[index] is not None:
+            continue
+        try:
+            shorter = messages if tokenizer.fits(messages, limit) else _window(messages, settings, tokenizer)
+        except WrongInput as error:
+            verdicts[index] = "template_refused", str(error)
+            continue
+        if shorter is None:
+            words = f"{tokenizer.count(messages)} tokens, at most {limit} wanted"
+            verdicts[index] = "too_many_tokens", words
+        elif shorter is not messages:
+            conversations[index] = shorter
+            cut.add(index)
+    return _replace(batch, columns, conversations, cut) if cut else batch
+
+
+def _window(
+    messages: tuple[Message, ...], settings: Curation, tokenizer: Tokenizer
+) -> tuple[Message, ...] | None:
+    """The system turns and as many of the last exchanges as fit; None where `overlong` or the last one forbids it."""
+    if settings.overlong == "reject":
+        return None
+    head = next(index for index, turn in enumerate(messages) if turn.role != "system")
+    starts = [index for index, turn in enumerate(messages) if turn.role == "user" and index > head]
+    for start in starts:
+        shorter = messages[:head] + messages[start:]
+        if tokenizer.fits(shorter, settings.max_tokens or 0):
+            return shorter
     return None
 
 
-def _answer_too_short(example: Example, settings: Curation) -> str | None:
-    return _under(len(example.answer), settings.min_answer_chars)
-
-
-def _answer_too_long(example: Example, settings: Curation) -> str | None:
-    return _over(len(example.answer), settings.max_answer_chars)
-
-
-def _prompt_too_long(example: Example, settings: Curation) -> str | None:
-    return _over(len(example.prompt), settings.max_prompt_chars)
-
-
-def _answer_equals_prompt(example: Example, settings: Curation) -> str | None:
-    answer = " ".join(example.answer.casefold().split())
-    asked = (
-        " ".join(turn.content.casefold().split()) for turn in example.messages[:-1] if turn.role == "user"
-    )
-    return "the answer repeats a user's turn" if answer in asked else None
-
-
-def _answer_is_junk(example: Example, settings: Curation) -> str | None:
-    """Placeholders, bare references and doctest prompts, which answer nothing; one line only."""
-    return f"{example.answer!r}" if _NOT_AN_ANSWER.fullmatch(example.answer) else None
-
-
-def _answer_unfinished(example: Example, settings: Curation) -> str | None:
-    """Ends where no sentence can end, as a truncated or wrapped one does; one line only."""
-    line = example.answer
-    if " " not in line or not _UNFINISHED.fullmatch(line):
-        return None
-    return f"ends with `{line.split()[-1]}`"
-
-
-def _answer_not_in_format(example: Example, settings: Curation) -> str | None:
-    """House style is learnt from the data, so rows that break it are not shown."""
-    wanted = settings.answer_format
-    fits = wanted is None or re.fullmatch(wanted, example.answer, re.DOTALL)
-    return None if fits else f"{example.answer[:80]!r} is not {wanted}"
-
-
-def _under(count: int, limit: int) -> str | None:
-    return f"{count} characters, at least {limit} wanted" if count < limit else None
-
-
-def _over(count: int, limit: int) -> str | None:
-    return f"{count} characters, at most {limit} wanted" if count > limit else None
+def _replace(
+    batch: pa.RecordBatch, columns: Columns, conversations: list[tuple[Message, ...]], cut: set[int]
+) -> pa.RecordBatch:
+    """Rows that were cut get a new id, and name the one they were cut from as a parent."""
+    old, parents = columns.values("id"), columns.values("parents")
+    ids = list(old)
+    for index in cut:
+        ids[index] = example_id(conversations[index], columns.rejected[index], columns.desirable[index])
+        parents[index] = [old[index], *parents[index]]
+    batch = with_conversations(batch, ids, conversations, columns.rejected)
+    place = batch.schema.get_field_index("parents")
+    field = batch.schema.field(place)
+    return batch.set_column(place, field, pa.array(parents, field.type))
 
 
 FILTERS: dict[str, Filter] = {
     "license_not_allowed": _license,
+    "consent_missing": _consent,
     "role_order": _role_order,
     "empty_turn": _empty_turn,
-    "answer_is_junk": _answer_is_junk,
-    "answer_too_short": _answer_too_short,
-    "answer_too_long": _answer_too_long,
+    "broken_tool_call": _broken_tool_call,
+    "bad_preference": _bad_preference,
+    "mangled_text": _mangled_text,
+    "answer_is_junk": _of_answers(answers.junk),
+    "refusal": _of_answers(answers.refusal),
+    "boilerplate": _of_answers(answers.boilerplate),
+    "answer_too_short": _of_answers(answers.too_short),
+    "answer_too_long": _of_answers(answers.too_long),
     "prompt_too_long": _prompt_too_long,
     "answer_equals_prompt": _answer_equals_prompt,
-    "answer_unfinished": _answer_unfinished,
-    "answer_not_in_format": _answer_not_in_format,
+    "answer_unfinished": _of_answers(answers.unfinished),
+    "repetitive": _of_answers(answers.repetitive),
+    "answer_not_in_format": _of_answers(answers.not_in_format),
+    "wrong_language": _of_answers(answers.wrong_language),
 }
-"""Reason code to filter. `exact_duplicate` and `near_duplicate` come from `duplicates.py`."""
+"""Reason code to filter. `too_many_tokens` follows them here; duplicates and contradictions in files of their own."""

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from ft_assets.bases.base_models import prepare_base
 from ft_assets.errors import BrokenEnvironment
 from ft_assets.evaluation.comparison import Arm
 from ft_assets.recipe import Evaluation
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.releases import find_release
-from ft_assets.training.base_models import prepare_base
 from ft_assets.training.job import Source, write_whole
 
 

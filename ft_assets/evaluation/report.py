@@ -22,6 +22,7 @@ from ft_assets.evaluation.tables import (
     slices_table,
 )
 from ft_assets.splitting.contamination import Match, search, trained_rows
+from ft_assets.splitting.retirement import retire
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.code import code_digest
 from ft_assets.storage.home import Home
@@ -50,7 +51,8 @@ def make_report(home: Home, candidate: Candidate, job: EvaluationJob) -> Report:
     """
     gate = candidate.recipe.gate
     eval_rows = pq.read_table(job.rows[1] / "rows.parquet")
-    matches = search(eval_rows, trained_rows(home, candidate), gate.contamination_jaccard)
+    trained = trained_rows(home, candidate)
+    matches = search(eval_rows, trained, gate.contamination_jaccard, gate.contamination_similarity)
     rows = pq.read_table(job.output)
     verdict = decide(rows, gate, matches, eval_rows.num_rows, candidate.incumbent is not None)
 
@@ -64,7 +66,9 @@ def make_report(home: Home, candidate: Candidate, job: EvaluationJob) -> Report:
     digest = home.artifacts.write("reports", write)
     body = _receipt_body(home, candidate, job, verdict, digest)
     body["contamination"] = {"checked": eval_rows.num_rows, "found": _found(matches)}
-    return Report(digest, rows, verdict, matches, eval_rows.num_rows, issue_receipt(home, body))
+    receipt = issue_receipt(home, body)
+    retire(home, candidate, matches)  # after the receipt, so that this verdict is marked too
+    return Report(digest, rows, verdict, matches, eval_rows.num_rows, receipt)
 
 
 def _found(matches: Sequence[Match]) -> int:

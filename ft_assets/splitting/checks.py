@@ -9,6 +9,7 @@ from ft_assets.recipe import Recipe
 from ft_assets.splitting.contamination import Match, search, trained_rows
 from ft_assets.splitting.dataset import read_dataset
 from ft_assets.splitting.proof import Touch, find_touching
+from ft_assets.splitting.retirement import retire
 from ft_assets.storage.assets import HomeResource, candidate_partitions, plain_failures
 from ft_assets.storage.candidates import get_candidate
 from ft_assets.storage.records import artifact_of
@@ -63,21 +64,31 @@ def _no_contamination(recipe: Recipe) -> dg.AssetChecksDefinition:
             candidate = get_candidate(opened, recipe.model, context.partition_key)
             _, folder = artifact_of(opened, recipe.model, "eval_split", candidate.key)
             eval_rows, trained = pq.read_table(folder / "rows.parquet"), trained_rows(opened, candidate)
-            matches = search(eval_rows, trained, candidate.recipe.gate.contamination_jaccard)
+            gate = candidate.recipe.gate
+            matches = search(eval_rows, trained, gate.contamination_jaccard, gate.contamination_similarity)
+            retired = retire(opened, candidate, matches)
         return dg.AssetCheckResult(
             passed=not matches,
-            description=f"{len({match.eval_id for match in matches})} eval rows were trained on."
-            if matches
-            else None,
+            description=_dirty(matches),
             metadata={
                 "eval_rows": eval_rows.num_rows,
                 "trained_rows": trained.num_rows,
                 "matches": len(matches),
+                "newly retired": retired,
                 "offenders": _matches(matches),
             },
         )
 
     return no_contamination
+
+
+def _dirty(matches: Sequence[Match]) -> str | None:
+    count = len({match.eval_id for match in matches})
+    words = (
+        f"{count} eval rows were trained on. They are retired and judge nothing any more: find out how they got into "
+        "training (`offenders` says which rows, source and batch), then materialize eval_split again without them."
+    )
+    return words if matches else None
 
 
 def _touches(touching: Sequence[Touch]) -> dg.MarkdownMetadataValue:

@@ -60,6 +60,7 @@ batches = Table(
     Column("origin", String(16), nullable=False, comment="source | file | feedback"),
     Column("rows", Integer, nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
+    Column("rows_deleted_at", UtcDateTime, comment="when the retention time deleted the raw rows"),
 )
 
 candidates = Table(
@@ -95,6 +96,31 @@ split_ledger = Table(
     Column("cluster", String(32), nullable=False, comment="id of the cluster's earliest member"),
     Column("side", String(16), nullable=False, comment="train | validation | eval | quarantine"),
     Column("assigned_at", UtcDateTime, nullable=False),
+)
+
+retired_rows = Table(
+    "retired_rows",
+    metadata,
+    Column("ledger", String(64), primary_key=True),
+    Column("example", String(32), primary_key=True),
+    Column("trained_row", String(32), nullable=False),
+    Column("trained_by", String(96), nullable=False, comment="key of a candidate, or base:NAME"),
+    Column("kind", String(16), nullable=False, comment="exact | near | ngram | answer | meaning"),
+    Column("similarity", Float, nullable=False),
+    Column("found_by", String(96), nullable=False, comment="candidate whose search found it"),
+    Column("retired_at", UtcDateTime, nullable=False),
+    comment="eval rows that something trained on: they judge nothing any more",
+)
+
+verdict_marks = Table(
+    "verdict_marks",
+    metadata,
+    Column("model", String(64), primary_key=True),
+    Column("candidate", String(64), primary_key=True),
+    Column("example", String(32), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("marked_at", UtcDateTime, nullable=False),
+    comment="verdicts that were reached with a row found dirty later",
 )
 
 receipts = Table(

@@ -19,7 +19,7 @@ from ft_assets.storage.assets import (
     upstream,
 )
 from ft_assets.storage.candidates import get_candidate
-from ft_assets.training.base_models import BASES
+from ft_assets.bases.base_models import BASES
 from ft_assets.training.job import Outcome, TrainingJob, discard_work, prepare_job, read_outcome
 
 

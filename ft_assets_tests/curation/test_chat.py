@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ft_assets.bases.tiny_base import write_tiny_base
 from ft_assets.curation.chat import encode_example, encode_prompt
 from ft_assets.errors import WrongInput
 from ft_assets.sources.example import Message
-from ft_assets.training.tiny_base import write_tiny_base
 
 TEXT = st.text(max_size=30) | st.sampled_from(
     [

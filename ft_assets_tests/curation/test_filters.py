@@ -2,12 +2,25 @@
 
 import pytest
 
-from ft_assets.curation.filters import FILTERS, first_reason
-from ft_assets.recipe import Curation
-from ft_assets.sources.example import Example, Message
+from ft_assets.curation.filters import judge
+from ft_assets.recipe_data import Curation
+from ft_assets.sources.example import Example, Message, to_table
 from ft_assets_tests.curation.rows import chat
 
 _SETTINGS = Curation(min_answer_chars=5, max_answer_chars=50, max_prompt_chars=100, allowed_licenses=["MIT"])
+
+
+def first_reason(example: Example, settings: Curation) -> tuple[str, str] | None:
+    """Reason and detail of a row that is judged alone."""
+    judged = judge(to_table([example]).to_batches()[0], settings, None)
+    (reason,), (detail,) = judged.reasons.to_pylist(), judged.details.to_pylist()
+    assert (reason is None) == (detail is None)
+    return None if reason is None else (reason, detail)
+
+
+def reason_of(example: Example, settings: Curation = _SETTINGS) -> str | None:
+    found = first_reason(example, settings)
+    return found and found[0]
 
 
 def _roles(*roles: str) -> Example:
@@ -44,36 +57,6 @@ def test_a_row_is_rejected_for_its_reason(example: Example, reason: str | None) 
     assert found is None or found[1]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    ["TODO: write this", "N/A", "None.", "Deprecated, use `read_file` instead.", ">>> import io", "Deprecated",
-     "See :meth:`run`.", "see OptionParser.destroy().", "See https://example.com/docs", "Self-explanatory."],
-)  # fmt: skip
-def test_junk_answers_are_rejected(answer: str) -> None:
-    assert FILTERS["answer_is_junk"](chat("What?", answer), _SETTINGS)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    ["Return a list of arguments reproducing the", "One, two,", "Call the function (", "This may result in a"],
-)  # fmt: skip
-def test_answers_that_stop_mid_sentence_are_rejected(answer: str) -> None:
-    assert FILTERS["answer_unfinished"](chat("What?", answer), _SETTINGS)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    ["None of them works.", "See you tomorrow.", "To continue, please log in", "Paris", "A", "Todos los santos",
-     "See the doctor.", "It is deprecatedly slow.", "It is a list:\n- the\n- a", "Vitamin A", "That is what it is for",
-     "Null hypotheses are rejected.", "Placeholders are written in braces."],
-)  # fmt: skip
-def test_honest_answers_are_not_taken_for_junk(answer: str) -> None:
-    example = chat("What?", answer)
-    assert FILTERS["answer_is_junk"](example, _SETTINGS) is None
-    if answer != "Vitamin A":  # the price of a rule that knows no meaning
-        assert FILTERS["answer_unfinished"](example, _SETTINGS) is None
-
-
 def test_an_assistant_that_only_calls_tools_is_not_empty() -> None:
     turns = (
         Message(role="user", content="Add."),
@@ -86,3 +69,78 @@ def test_an_assistant_that_only_calls_tools_is_not_empty() -> None:
 
 def test_every_licence_is_allowed_where_none_is_named() -> None:
     assert first_reason(chat("Who?", "It is surely Ann.", license="GPL-3.0-only"), Curation()) is None
+
+
+def test_consent_is_asked_for_where_the_recipe_names_some() -> None:
+    settings = Curation(allowed_consents=["terms-2026"])
+    assert reason_of(chat("Who?", "It is surely Ann.", consent="terms-2026"), settings) is None
+    assert reason_of(chat("Who?", "It is surely Ann.", consent="terms-2019"), settings) == "consent_missing"
+    assert reason_of(chat("Who?", "It is surely Ann."), settings) == "consent_missing"
+
+
+def calling(calls: str, answer: str = "", **fields: object) -> Example:
+    turns = (
+        Message(role="user", content="Add 1 and 2."),
+        Message(role="assistant", content=answer, tool_calls=calls),
+    )
+    return Example(messages=turns, source="test", license="MIT", **fields)
+
+
+@pytest.mark.parametrize(
+    ("calls", "reason"),
+    [
+        ('[{"name":"add","arguments":{"a":1}}]', None),
+        ('[{"type":"function","function":{"name":"add","arguments":"{\\"a\\": 1}"}}]', None),
+        ('[{"name":"add"}]', None),
+        ('[{"name":"add","arguments":"{"}]', "broken_tool_call"),
+        ('[{"name":"add","arguments":[1]}]', "broken_tool_call"),
+        ('[{"name":"add"', "broken_tool_call"),
+        ('{"name":"add"}', "broken_tool_call"),
+        ('[{"arguments":{}}]', "broken_tool_call"),
+        ('["add"]', "broken_tool_call"),
+        ("[" * 100_000, "broken_tool_call"),
+    ],
+)
+def test_tool_calls_must_name_a_function_and_give_json(calls: str, reason: str | None) -> None:
+    assert reason_of(calling(calls)) == reason
+
+
+def test_an_answer_that_only_calls_tools_is_not_judged_as_text() -> None:
+    settings = Curation(min_answer_chars=30, answer_format="[A-Z].*", languages=["de"])
+    assert reason_of(calling('[{"name":"add"}]'), settings) is None
+    assert reason_of(calling('[{"name":"add"}]', "short"), settings) == "answer_too_short"
+
+
+@pytest.mark.parametrize(
+    ("worse", "reason"),
+    [
+        (Message(role="assistant", content="It is Bob."), None),
+        (Message(role="assistant", content=""), "bad_preference"),
+        (Message(role="assistant", content="It  is Ann."), "bad_preference"),
+        (Message(role="user", content="It is Bob."), "bad_preference"),
+    ],
+)
+def test_a_rejected_answer_is_another_answer(worse: Message, reason: str | None) -> None:
+    assert reason_of(chat("Who?", "It is Ann.", rejected=worse)) == reason
+
+
+def test_text_that_a_wrong_decoding_lost_is_mangled() -> None:
+    assert reason_of(chat("Who?", "It is \ufffd\ufffd\ufffd Ann.")) == "mangled_text"
+    assert reason_of(chat("Who\x00?", "It is Ann.")) == "mangled_text"
+    long = "It is Ann, said the man who had seen her. " * 5 + "\ufffd"
+    assert reason_of(chat("Who?", long), Curation()) != "mangled_text"
+
+
+def test_a_bad_answer_that_was_disliked_is_kept() -> None:
+    for answer in ("TODO", "I'm sorry, but I can't help with that.", "no", "One, two, and the"):
+        assert reason_of(chat("Who?", answer, desirable=False), Curation()) is None
+        assert reason_of(chat("Who?", answer, desirable=True), Curation()) is not None
+
+
+def test_each_row_is_judged_by_itself_and_order_is_kept() -> None:
+    rows = [chat("Who?", "Ann"), chat("Who?", "It is Ann."), chat("", "It is Ann.")]
+    judged = judge(to_table(rows).to_batches()[0], _SETTINGS, None)
+    assert judged.reasons.to_pylist() == ["answer_too_short", None, "empty_turn"]
+    assert judged.batch["id"].to_pylist() == [row.id for row in rows]
+    nothing = to_table(rows).to_batches()[0].slice(0, 0)
+    assert judge(nothing, _SETTINGS, None).reasons.to_pylist() == []

@@ -43,7 +43,10 @@ def test_many_words_have_as_many_hashes() -> None:
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=7), max_size=6), st.sampled_from([1, 2, 3, 13]))
+@given(
+    st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=7), max_size=6),
+    st.sampled_from([1, 2, 3, 13]),
+)
 def test_grams_are_neighbours_within_a_row(rows: list[list[str]], size: int) -> None:
     grams = hash_words([" ".join(row) for row in rows]).grams(size)
     told = [[tuple(row[at : at + size]) for at in range(max(1, len(row) - size + 1))] for row in rows]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from ft_assets.bases.base_models import prepare_base
 from ft_assets.storage.home import Home
-from ft_assets.training.base_models import prepare_base
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from ft_assets.bases.base_models import prepare_base
 from ft_assets.evaluation.assets import build_assets
 from ft_assets.evaluation.checks import build_checks
 from ft_assets.evaluation.receipts import find_receipt
@@ -19,7 +20,6 @@ from ft_assets.storage.home import Home
 from ft_assets.storage.keys import address
 from ft_assets.storage.records import Record, artifact_of, write_record
 from ft_assets.storage.tables import releases
-from ft_assets.training.base_models import prepare_base
 
 WORDS = [
     "amber",

@@ -63,7 +63,7 @@ def until(holds: Callable[[], object], seconds: float = 5.0) -> float:
 
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    from ft_assets.training.base_models import prepare_base
+    from ft_assets.bases.base_models import prepare_base
 
     home = Home(tmp_path_factory.mktemp("serving") / "home")
     settings = {"name": "tiny-random", "hub": None, "package": None, "tiny": True}

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from ft_assets.bases.tiny_base import write_tiny_base
 from ft_assets.recipe import Training
 from ft_assets.sources.example import Example, Message, to_table
 from ft_assets.storage.artifacts import digest_folder
 from ft_assets.training.job import Outcome, TrainingJob
-from ft_assets.training.tiny_base import write_tiny_base
 
 Jobs = Callable[..., TrainingJob]
 

@@ -64,7 +64,7 @@ def _fill(base: Base, folder: Path) -> None:
 
 
 def _find_tiny(base: Base) -> Callable[[Path], None]:
-    from ft_assets.training.tiny_base import write_tiny_base
+    from ft_assets.bases.tiny_base import write_tiny_base
 
     return write_tiny_base
 
@@ -128,7 +128,7 @@ def _convert(source: Path, folder: Path) -> None:
         raise BrokenEnvironment(
             f"less than 1 GB is free on the disk of {folder}; free some for the base model"
         )
-    command = [sys.executable, "-m", "ft_assets.training.convert", str(source), str(folder)]
+    command = [sys.executable, "-m", "ft_assets.bases.convert", str(source), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

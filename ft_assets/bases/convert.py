@@ -1,4 +1,4 @@
-"""Child process: `python -m ft_assets.training.convert SOURCE FOLDER` writes a base as safetensors with its tokenizer.
+"""Child process: `python -m ft_assets.bases.convert SOURCE FOLDER` writes a base as safetensors with its tokenizer.
 
 SOURCE is a GGUF file or a folder in Hugging Face's layout. The same source gives the same bytes.
 """

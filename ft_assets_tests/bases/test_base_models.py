@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from ft_assets.bases.base_models import prepare_base
+from ft_assets.bases.tiny_base import write_tiny_base
 from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.recipe import Base
 from ft_assets.storage.artifacts import digest_folder
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of
-from ft_assets.training.base_models import prepare_base
-from ft_assets.training.tiny_base import write_tiny_base
 
 TINY = Base(name="tiny-random", hub=None, package=None, tiny=True)
 
@@ -32,7 +32,7 @@ def test_tiny_base_has_the_same_bytes_everywhere(tmp_path: Path):
 def test_preparing_a_tiny_base_imports_no_torch(tmp_path: Path):
     code = (
         "import sys; from ft_assets.recipe import Base; from ft_assets.storage.home import Home; "
-        "from ft_assets.training.base_models import prepare_base; "
+        "from ft_assets.bases.base_models import prepare_base; "
         f"prepare_base(Home({str(tmp_path)!r}), Base(name='t', tiny=True)); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,100 @@
+"""Eval rows that something trained on judge nothing any more, and verdicts that they had a part in are marked.
+
+Rows are found by the contamination search of any candidate: copies slipped into its training data, copies in an
+ancestor's that a sharper search finds later, or copies in what its base declares. A row stays retired for ever, for
+every model that shares the ledger.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from ft_assets.splitting.contamination import Match, lineage
+from ft_assets.storage.candidates import Candidate, get_candidate
+from ft_assets.storage.home import Home
+from ft_assets.storage.records import artifact_of, find_record
+from ft_assets.storage.tables import receipts, retired_rows, verdict_marks
+
+
+def retire(home: Home, candidate: Candidate, matches: Sequence[Match]) -> int:
+    """Retire the eval rows of the matches, and mark the verdicts that they had a part in. Safe to repeat.
+
+    A verdict is marked when its candidate was judged with the row and descends from what trained on it.
+
+    Returns:
+        How many rows were not retired before.
+    """
+    ledger, now = candidate.recipe.splitting.ledger, datetime.now(UTC)
+    fresh = {match.eval_id: match for match in reversed(matches)}
+    for id in retired(home, ledger):
+        fresh.pop(id, None)
+    rows = [_row(match, candidate, ledger, now) for match in fresh.values()]
+    marks = [mark for match in fresh.values() for mark in _marks(home, match, ledger, now)]
+    with home.database.write() as connection:
+        for table, values in ((retired_rows, rows), (verdict_marks, marks)):
+            for row in values:  # another process may have been first
+                known = sa.select(table).filter_by(**{key.name: row[key.name] for key in table.primary_key})
+                if connection.execute(known).first() is None:
+                    connection.execute(sa.insert(table).values(row))
+    return len(rows)
+
+
+def retired(home: Home, ledger: str) -> set[str]:
+    """Ids of the rows that a ledger has retired."""
+    query = sa.select(retired_rows.c.example).where(retired_rows.c.ledger == ledger)
+    return {row["example"] for row in home.database.rows(query)}
+
+
+def without_retired(home: Home, ledger: str, rows: pa.Table) -> pa.Table:
+    """The rows that may still judge."""
+    return rows.filter(~pc.field("id").isin(sorted(retired(home, ledger))))
+
+
+def marks(home: Home, model: str) -> list[dict[str, Any]]:
+    """Rows of table `verdict_marks` of a model, oldest first."""
+    query = sa.select(verdict_marks).where(verdict_marks.c.model == model)
+    return home.database.rows(query.order_by(verdict_marks.c.marked_at, verdict_marks.c.example))
+
+
+def _row(match: Match, candidate: Candidate, ledger: str, now: datetime) -> dict[str, Any]:
+    return {
+        "ledger": ledger,
+        "example": match.eval_id,
+        "trained_row": match.trained_id,
+        "trained_by": match.trained_by or candidate.key,
+        "kind": match.kind,
+        "similarity": match.similarity,
+        "found_by": candidate.key,
+        "retired_at": now,
+    }
+
+
+def _marks(home: Home, match: Match, ledger: str, now: datetime) -> list[dict[str, Any]]:
+    reason = (
+        f"eval row {match.eval_id} is a copy ({match.kind}, {match.similarity:.2f}) of row {match.trained_id}, which "
+        f"{match.trained_by} trained on"
+    )
+    judged = home.database.rows(sa.select(receipts.c.model, receipts.c.candidate).distinct())
+    return [
+        {**row, "example": match.eval_id, "reason": reason, "marked_at": now}
+        for row in judged
+        if _affected(home, get_candidate(home, row["model"], row["candidate"]), match, ledger)
+    ]
+
+
+def _affected(home: Home, candidate: Candidate, match: Match, ledger: str) -> bool:
+    if candidate.recipe.splitting.ledger != ledger:
+        return False
+    names = {name for one in lineage(home, candidate) for name in (one.key, f"base:{one.recipe.base.name}")}
+    if (
+        match.trained_by not in names
+        or find_record(home, candidate.model, "eval_split", candidate.key) is None
+    ):
+        return False
+    _, folder = artifact_of(home, candidate.model, "eval_split", candidate.key)
+    return match.eval_id in pq.read_table(folder / "rows.parquet", columns=["id"])["id"].to_pylist()
