@@ -7,7 +7,8 @@ import getpass
 import json
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from rich.console import Console
@@ -16,7 +17,11 @@ from rich.table import Table
 
 from ft_assets.errors import FtAssetsError, WrongInput
 from ft_assets.recipe import Recipe, load_recipe, load_recipes
+from ft_assets.recipe_data import RowFormat
 from ft_assets.storage.home import Home
+
+if TYPE_CHECKING:
+    from ft_assets.curate_files import Outcome
 
 _OUT = Console()
 _ERR = Console(stderr=True)
@@ -55,6 +60,39 @@ def demo(tiny: bool, leak: bool, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder to make; it must not exist."
+)
+@click.option("--recipe", help="Name of a model, or path of a YAML recipe (default: the default settings).")
+@click.option(
+    "--format",
+    "row_format",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", *get_args(RowFormat)]),
+    help="Shape of the rows; `auto` reads each by its fields.",
+)
+@click.option(
+    "--license", default="LicenseRef-unknown", show_default=True, help="SPDX id of rows that name none."
+)
+@_as_json
+def curate(
+    files: tuple[str, ...], out: Path, recipe: str | None, row_format: Any, license: str, as_json: bool
+) -> None:
+    """Clean, deduplicate and split data files (JSONL, JSON, Parquet, CSV), outside any model."""
+    from ft_assets.curate_files import curate_files
+
+    outcome = curate_files(Home(), files, out, recipe, row_format, license)
+    if as_json:
+        click.echo(json.dumps(outcome.as_json(), indent=2))
+    else:
+        _print_curated(outcome, out)
+    if outcome.refused:
+        sys.exit(1)
+
+
+@cli.command()
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Beyond loopback, API keys are required."
 )
@@ -64,8 +102,8 @@ def demo(tiny: bool, leak: bool, as_json: bool) -> None:
 )
 def serve(host: str, port: int, model: str | None) -> None:
     """Serve every released model of one base with an OpenAI-compatible API."""
+    from ft_assets.bases.base_models import prepare_base
     from ft_assets.serving.launch import serve as run_service
-    from ft_assets.training.base_models import prepare_base
 
     home = Home()
     base_digest, _ = prepare_base(home, _one_base(model).base)
@@ -139,6 +177,30 @@ def recipe() -> None:
     from ft_assets.recipe_reference import reference
 
     click.echo(reference())
+
+
+def _print_curated(outcome: "Outcome", out: Path) -> None:
+    summary = outcome.summary
+    for file, shapes in outcome.shapes.items():
+        read_as = (
+            ", ".join(f"{rows} rows as {shape}" for shape, rows in shapes.items()) or "no row could be read"
+        )
+        _OUT.print(escape(f"{file}: {read_as}"), soft_wrap=True)
+    _OUT.print(f"[bold]{summary.curated} of {summary.rows_in} rows kept[/], in {outcome.clusters} clusters")
+    table = Table("what", "which", "rows", show_edge=False)
+    told = {"rejected": summary.rejected, "replaced": summary.pii, "side": outcome.sides}
+    for what, counts in told.items():
+        for which, rows in counts.items():
+            table.add_row(what, escape(which), str(rows))
+    _OUT.print(table)
+    _OUT.print(
+        escape(f"{out}: curated.parquet, rejected.parquet, a file for each side, card.md"), soft_wrap=True
+    )
+    if outcome.refused:
+        _ERR.print(
+            f"[bold red]refused:[/] {summary.reject_share:.1%} of the rows were rejected, more than "
+            "`curation.max_reject_share` of the recipe allows; rejected.parquet says why for each"
+        )
 
 
 def _one_base(model: str | None) -> Recipe:

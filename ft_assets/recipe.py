@@ -207,8 +207,21 @@ def load_recipe(model: str) -> Recipe:
     if not path.exists():
         known = ", ".join(sorted(item.parent.name for item in DEFS.glob("*/defs.yaml")))
         raise WrongInput(f"no model {model!r}: {path} does not exist (models: {known})")
+    return read_recipe(path)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe under `attributes` of a YAML file.
+
+    Raises:
+        WrongInput: the file is not there or not YAML, or names an unknown key or a wrong value.
+    """
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text())["attributes"])
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise WrongInput(
+            f"{path} is not a recipe ({error}); write YAML with `attributes:` as docs/recipe.md lists them"
+        ) from error
     except ValidationError as error:
         reasons = "; ".join(
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()

@@ -33,8 +33,8 @@ _NOT_ABLE = (
     r"|(?:am|'m) (?:not able|unable|not allowed|not permitted) to|am not programmed to)\b"
 )
 _ASKED = (
-    r"(?:help(?! but)|assist|answer|do|provide|fulfil+|comply|discuss|engage|create|generate|write|share|give|offer|support|"
-    r"respond|continue|complete|process|produce|participate|carry|satisfy|talk|decline|refuse)\b"
+    r"(?:help(?! but)|assist|answer|do|provide|fulfil+|comply|discuss|engage|create|generate|write|share|give|offer|"
+    r"support|respond|continue|complete|process|produce|participate|carry|satisfy|talk|decline|refuse)\b"
 )
 # The whole answer is at stake, so a refusal must open it: "I can't believe how good it is" does not.
 _REFUSAL = re.compile(

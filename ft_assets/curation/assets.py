@@ -1,12 +1,17 @@
 """A batch after cleaning: rows worth training on, and the rejected ones with their reasons."""
 
-import dagster as dg
-import pyarrow.parquet as pq
+from pathlib import Path
+from typing import Any
 
-from ft_assets.curation.curate import Curated, curate
-from ft_assets.curation.earlier import earlier_rows
-from ft_assets.curation.report import counts_table, samples_table, write_curated
+import dagster as dg
+
+from ft_assets.curation.card import counts_table, draw_lengths
+from ft_assets.curation.curate import curate
+from ft_assets.curation.earlier import earlier_signatures
+from ft_assets.curation.summary import Summary
+from ft_assets.curation.tokens import tokenizer_of
 from ft_assets.recipe import Recipe
+from ft_assets.sources.batches import batch_folder
 from ft_assets.storage.assets import (
     WHEN_READY,
     HomeResource,
@@ -30,26 +35,32 @@ def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     )
     def curated_batch(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         with plain_failures():
-            opened = home.open()
-            _, folder = upstream(context, opened, "raw_batch")
-            earlier = earlier_rows(opened, recipe, context.partition_key)
-            raw = pq.read_table(folder / "rows.parquet")
-            curated = curate(raw, context.partition_key, recipe.curation, earlier)
-            digest = opened.artifacts.write("datasets", lambda draft: write_curated(curated, draft))
-            metadata = {**_describe(curated), "earlier rows compared with": earlier.num_rows}
+            opened, key = home.open(), context.partition_key
+            raw = batch_folder(opened, recipe.model, key)
+            upstream(context, opened, "raw_batch")  # refuses where the rows were never looked at
+            tokenizer = tokenizer_of(opened, recipe)
+            with earlier_signatures(opened, recipe, key, tokenizer) as earlier:
+                digest = opened.artifacts.write(
+                    "datasets", lambda draft: curate(raw, draft, key, recipe.curation, earlier, tokenizer)
+                )
+            metadata = {
+                **_describe(opened.artifacts.path("datasets", digest)),
+                "batches before": len(earlier),
+            }
             return hand_over(context, opened, "datasets", digest, metadata)
 
     return [curated_batch]
 
 
-def _describe(curated: Curated) -> dict[str, dg.MetadataValue | int]:
+def _describe(folder: Path) -> dict[str, Any]:
     # Raw text is never shown: metadata stays in the event log, where no erasure reaches it.
+    summary = Summary.model_validate_json((folder / "summary.json").read_text())
     return {
-        "dagster/row_count": curated.rows.num_rows,
-        "raw rows": curated.rows.num_rows + curated.rejected.num_rows,
-        "rejected rows": curated.rejected.num_rows,
-        "reasons": dg.MetadataValue.md(counts_table("reason", curated.reasons)),
-        "redactions": dg.MetadataValue.md(counts_table("type", curated.redactions)),
-        "kept samples": dg.MetadataValue.md(samples_table(curated.rows)),
-        "rejected samples": dg.MetadataValue.md(samples_table(curated.rejected)),
+        "dagster/row_count": summary.curated,
+        "raw rows": summary.rows_in,
+        "rejected rows": summary.rows_in - summary.curated,
+        "reasons": dg.MetadataValue.md(counts_table(summary.rejected)),
+        "redactions": dg.MetadataValue.md(counts_table(summary.pii)),
+        "card": dg.MetadataValue.md((folder / "card.md").read_text()),
+        "lengths": dg.MetadataValue.md(f"![lengths](data:image/png;base64,{draw_lengths(summary)})"),
     }

@@ -1,82 +1,185 @@
-"""From raw rows to rows worth training on. Every raw row is either kept or rejected with its reason."""
+"""From raw rows to rows worth training on. Every raw row is either kept or rejected with its reason.
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+Rows stream through twice, so that memory grows with their signatures only. On the way in each is cleaned and judged
+by itself; then copies and contradictions are found among the signatures of what is left; on the way out each row goes
+to one of two files. Redaction comes before anything that is written down.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from ft_assets.curation.card import card
+from ft_assets.curation.clean import clean
+from ft_assets.curation.contradictions import REASON, find_contradictions
 from ft_assets.curation.duplicates import find_copies
-from ft_assets.curation.filters import first_reason
-from ft_assets.curation.normalise import normalise
+from ft_assets.curation.filters import judge
 from ft_assets.curation.redaction import Redactor
-from ft_assets.recipe import Curation
-from ft_assets.sources.example import EXAMPLE_SCHEMA, Example, Message, from_table, to_table
+from ft_assets.curation.signatures import SIGNATURE_SCHEMA, read_signatures, sign
+from ft_assets.curation.summary import Summary
+from ft_assets.curation.tally import Tally
+from ft_assets.curation.tokens import Tokenizer
+from ft_assets.errors import Refused
+from ft_assets.recipe_data import Curation
+from ft_assets.sources.example import EXAMPLE_SCHEMA
+from ft_assets.sources.rejected import REJECTED_SCHEMA, Rejected, rejected_table
 
-REJECTED_SCHEMA = pa.schema(
-    [pa.field("reason", pa.string()), pa.field("detail", pa.string()), *EXAMPLE_SCHEMA]
+_BLOCK = 4_096
+_SCRATCH_SCHEMA = EXAMPLE_SCHEMA.append(pa.field("reason", pa.string())).append(
+    pa.field("detail", pa.string())
 )
-"""A rejected row: why (`reason`, a code; `detail`, in words), and the row itself, redacted like any other."""
+
+Verdict = tuple[str, str]
+"""Reason and detail."""
 
 
-@dataclass(frozen=True)
-class Curated:
-    """What became of a batch.
+@dataclass
+class _Left:
+    """Rows that no filter rejected: their places in the batch, and their signatures in the same order."""
 
-    Attributes:
-        rows: kept, `EXAMPLE_SCHEMA`, in raw order.
-        rejected: `REJECTED_SCHEMA`, in raw order.
-        reasons: rejected rows by reason.
-        redactions: replacements by type, over kept and rejected rows.
-    """
+    places: list[int] = field(default_factory=list)
+    signatures: list[pa.Table] = field(default_factory=list)
 
-    rows: pa.Table
-    rejected: pa.Table
-    reasons: dict[str, int]
-    redactions: dict[str, int]
+    def table(self) -> pa.Table:
+        return pa.concat_tables([SIGNATURE_SCHEMA.empty_table(), *self.signatures])
 
 
-def curate(raw: pa.Table, batch: str, settings: Curation, earlier: pa.Table | None) -> Curated:
-    """Normalise, redact, filter, and drop copies. Redaction comes before anything that is written down.
+def curate(
+    raw: Path,
+    out: Path,
+    batch: str,
+    settings: Curation,
+    earlier: Sequence[Path] = (),
+    tokenizer: Tokenizer | None = None,
+) -> Summary:
+    """Clean, judge and deduplicate a raw batch.
 
     Args:
-        raw: rows of the batch, `EXAMPLE_SCHEMA`.
-        batch: the key that every row, kept or rejected, carries from here on.
-        earlier: curated rows of the batches before this one.
+        raw: folder of the raw batch: `rows.parquet` (`EXAMPLE_SCHEMA`) and `unreadable.parquet` (`REJECTED_SCHEMA`).
+        out: folder that gets `rows.parquet` (kept, `EXAMPLE_SCHEMA`, in raw order), `rejected.parquet`
+            (`REJECTED_SCHEMA`, unreadable ones first), `signatures.parquet`, `summary.json` and `card.md`.
+        batch: the key that every kept row carries from here on.
+        earlier: signature files of the batches before this one, oldest first.
+        tokenizer: of the base, where the recipe limits lengths in tokens.
 
     Ids are those of the cleaned messages, so a raw row and its curated form may differ in id.
+
+    Raises:
+        Refused: not every raw row was accounted for, which is an error of this program.
     """
-    counts: Counter[str] = Counter()
-    examples = [_clean(example, batch, settings, counts) for example in from_table(raw)]
-    verdicts = {index: found for index, row in enumerate(examples) if (found := first_reason(row, settings))}
-    left = [index for index in range(len(examples)) if index not in verdicts]
-    known = list(from_table(earlier)) if earlier is not None else []
-    copies = find_copies([examples[index] for index in left], known, settings.near_duplicate_jaccard)
-    verdicts |= {left[position]: (copy.reason, copy.detail) for position, copy in copies.items()}
-    return Curated(
-        rows=to_table(row for index, row in enumerate(examples) if index not in verdicts),
-        rejected=_rejected(examples, verdicts),
-        reasons=dict(Counter(reason for reason, _ in verdicts.values()).most_common()),
-        redactions=dict(sorted(counts.items())),
-    )
+    tally, left = Tally(tokenizer), _Left()
+    scratch = out / "scratch.parquet"
+    came_in = _clean_and_judge(raw / "rows.parquet", scratch, settings, tokenizer, tally, left)
+    signatures = left.table()
+    verdicts = _compare(signatures, earlier, settings, tally)
+    stay = [index for index in range(signatures.num_rows) if index not in verdicts]
+    pq.write_table(signatures.take(pa.array(stay, pa.int64())), out / "signatures.parquet")
+    by_place = {left.places[index]: verdict for index, verdict in verdicts.items()}
+    came_in += _deal_out(raw / "unreadable.parquet", scratch, out, batch, by_place, tally)
+    scratch.unlink()
+    summary = tally.summary()
+    if summary.rows_in != came_in:
+        raise Refused(
+            f"{came_in} raw rows came in and {summary.rows_in} are accounted for; please report this"
+        )
+    (out / "summary.json").write_text(summary.model_dump_json(indent=2) + "\n")
+    (out / "card.md").write_text(card(summary))
+    return summary
 
 
-def _clean(example: Example, batch: str, settings: Curation, counts: Counter[str]) -> Example:
+def _clean_and_judge(
+    raw: Path, scratch: Path, settings: Curation, tokenizer: Tokenizer | None, tally: Tally, left: _Left
+) -> int:
+    rows = 0
+    with pq.ParquetWriter(scratch, _SCRATCH_SCHEMA) as writer:
+        for block in _blocks(raw, EXAMPLE_SCHEMA):
+            cleaned = clean(block, settings, tally.pii)
+            tally.changed(block, cleaned)
+            judged = judge(cleaned, settings, tokenizer)
+            columns = [*judged.batch.columns, judged.reasons, judged.details]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_SCRATCH_SCHEMA))
+            passed = judged.reasons.is_null()
+            left.places += [rows + place for place, good in enumerate(passed.to_pylist()) if good]
+            left.signatures.append(sign(judged.batch.filter(passed), settings))
+            rows += block.num_rows
+    return rows
+
+
+def _compare(
+    signatures: pa.Table, earlier: Iterable[Path], settings: Curation, tally: Tally
+) -> dict[int, Verdict]:
+    """Index in `signatures` to why the row does not stay."""
+    copies = find_copies(signatures, read_signatures(earlier), settings)
+    tally.copied |= {copy.of for copy in copies.values()}
+    unique = [index for index in range(signatures.num_rows) if index not in copies]
+    told = find_contradictions(signatures.take(pa.array(unique, pa.int64())), settings)
+    contradicted = {unique[index]: (REASON, detail) for index, detail in told.items()}
+    return {index: (copy.reason, copy.detail) for index, copy in copies.items()} | contradicted
+
+
+def _deal_out(
+    unreadable: Path, scratch: Path, out: Path, batch: str, verdicts: dict[int, Verdict], tally: Tally
+) -> int:
+    """Write what is kept and what is rejected; returns how many rows could not be read."""
+    lost = 0
+    with (
+        pq.ParquetWriter(out / "rows.parquet", EXAMPLE_SCHEMA) as kept,
+        pq.ParquetWriter(out / "rejected.parquet", REJECTED_SCHEMA) as rejected,
+    ):
+        for block in _blocks(unreadable, REJECTED_SCHEMA):
+            lost += block.num_rows
+            _reject(rejected, tally, [_redacted(row) for row in block.to_pylist()])
+        place = 0
+        for block in _blocks(scratch, _SCRATCH_SCHEMA):
+            reasons, details = block["reason"].to_pylist(), block["detail"].to_pylist()
+            for index in range(block.num_rows):
+                if verdict := verdicts.get(place + index):
+                    reasons[index], details[index] = verdict
+            good = pa.array([reason is None for reason in reasons])
+            rows = _in_batch(block.filter(good).select(EXAMPLE_SCHEMA.names), batch)
+            kept.write_batch(rows)
+            tally.kept(rows)
+            bad = [index for index, reason in enumerate(reasons) if reason is not None]
+            told = block.take(pa.array(bad, pa.int64())).select(EXAMPLE_SCHEMA.names).to_pylist()
+            _reject(
+                rejected,
+                tally,
+                (_rejected(row, reasons[i], details[i]) for row, i in zip(told, bad, strict=True)),
+            )
+            place += block.num_rows
+    return lost
+
+
+def _blocks(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        for block in file.iter_batches(_BLOCK):
+            yield block.select(schema.names).cast(schema)
+
+
+def _in_batch(rows: pa.RecordBatch, batch: str) -> pa.RecordBatch:
+    place = rows.schema.get_field_index("batch")
+    column = pa.array([batch] * rows.num_rows, pa.string())
+    return rows.set_column(place, EXAMPLE_SCHEMA.field("batch"), column).cast(EXAMPLE_SCHEMA)
+
+
+def _reject(writer: pq.ParquetWriter, tally: Tally, rows: Iterable[Rejected]) -> None:
+    found = list(rows)
+    tally.rejected.update(row.reason for row in found)
+    writer.write_table(rejected_table(found))
+
+
+def _redacted(row: dict[str, Any]) -> Rejected:
     redactor = Redactor()
-    messages = []
-    for turn in example.messages:
-        content, calls = normalise(turn.content), turn.tool_calls
-        if settings.redact_pii:
-            content, calls = redactor.text(content), redactor.json(calls) if calls else None
-        messages.append(Message(role=turn.role, content=content, tool_calls=calls))
-    counts.update(redactor.counts)
-    return example.model_copy(update={"messages": tuple(messages), "batch": batch})
+    return Rejected(**{**row, "detail": redactor.text(row["detail"]), "row": redactor.text(row["row"])})
 
 
-def _rejected(examples: Sequence[Example], verdicts: dict[int, tuple[str, str]]) -> pa.Table:
-    order = sorted(verdicts)
-    table = to_table(examples[index] for index in order)
-    for position, name in enumerate(("reason", "detail")):
-        column = pa.array([verdicts[index][position] for index in order], pa.string())
-        table = table.add_column(position, REJECTED_SCHEMA.field(name), column)
-    return table
+def _rejected(row: dict[str, Any], reason: str, detail: str) -> Rejected:
+    text = json.dumps(
+        {key: value for key, value in row.items() if value is not None}, default=str, ensure_ascii=False
+    )
+    return Rejected(row["source"], row["line"], reason, detail, text)

@@ -1,15 +1,30 @@
 """Personal data and secrets become typed placeholders; the same value is the same placeholder in all of a row.
 
-Patterns with a check where one exists (Luhn, `ipaddress`, digit counts): they run anywhere, need no model and
-are measured to be an order of magnitude faster than recognisers that do. They do not find names or addresses.
+Every text is screened first: what has no digits cannot hold a card number. Only recognisers that could find
+something are asked, which is none for most texts. docs/pii.md says what is found and how well.
 """
 
-import ipaddress
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
+
+from ft_assets.curation.pii.identifiers import IDENTIFIERS
+from ft_assets.curation.pii.names import NamesModel
+from ft_assets.curation.pii.recogniser import Recogniser
+from ft_assets.curation.pii.secrets import SECRETS
+from ft_assets.curation.pii.view import View
+
+# In this order: where two finds overlap, the one further up counts.
+RECOGNISERS: tuple[Recogniser, ...] = (*SECRETS, *IDENTIFIERS)
+
+_PLACEHOLDER = re.compile(r"<[A-Z]+(?:_[A-Z]+)*_\d+>")
+# A placeholder in place of a value can bring the next value nearer to the word that says what it is, so a text is
+# searched again until nothing is found. Real texts need two passes; the limit is for texts made to need many.
+_MAX_PASSES = 8
+Found = tuple[int, int, str]
+"""Start, end and type of a value in a text."""
 
 
 def redact(text: str) -> tuple[str, dict[str, int]]:
@@ -18,158 +33,128 @@ def redact(text: str) -> tuple[str, dict[str, int]]:
     return redactor.text(text), dict(redactor.counts)
 
 
+def find(text: str, names: NamesModel | None = None, screened: bool = True) -> list[Found]:
+    """What is replaced in the text, in order of place: no find over another or over a placeholder.
+
+    Args:
+        names: finds names of people; None: names stay.
+        screened: False asks every recogniser about every text, which finds the same and takes far longer.
+    """
+    view = View(text)
+    asked = [each for each in RECOGNISERS if not screened or each.may_match(view)]
+    candidates = [(*view.span(*span), each.type) for each in asked for span in each.spans(view)]
+    if names:
+        candidates += [(*span, "PERSON") for span in names.spans(text)]
+    if not candidates:
+        return []
+    return _without_overlaps(candidates, [match.span() for match in _PLACEHOLDER.finditer(text)])
+
+
 class Redactor:
     """Redacts the texts of one row, so that a person who is named twice stays one person.
 
+    Args:
+        names: finds names of people, which become `<PERSON_1>`; None: names stay.
+        screened: as of `find`.
+
     Attributes:
-        counts: replacements by type: EMAIL, PHONE, CARD, IP, SECRET.
+        counts: replacements by type, such as EMAIL, PHONE, CARD or SECRET.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: NamesModel | None = None, screened: bool = True) -> None:
         self.counts: Counter[str] = Counter()
-        self._distinct: Counter[str] = Counter()
+        self._names = names
+        self._screened = screened
         self._placeholders: dict[tuple[str, str], str] = {}
+        self._taken: set[str] = set()
+        self._last: Counter[str] = Counter()
 
     def text(self, text: str) -> str:
-        """The text with its personal data and secrets replaced."""
-        for kind, pattern, accept in _DETECTORS:
-
-            def replace(match: re.Match[str], kind: str = kind, accept: _Accept = accept) -> str:
-                value = match["value"]
-                if not accept(value):
-                    return match[0]
-                start, end = (edge - match.start() for edge in match.span("value"))
-                return match[0][:start] + self._placeholder(kind, value) + match[0][end:]
-
-            text = pattern.sub(replace, text)
-        return text
+        """The text with its personal data and secrets replaced. A text that comes from here stays as it is."""
+        return self._redact("", text)
 
     def json(self, text: str) -> str:
-        """JSON text with every string and number in it redacted; it stays JSON. Other text is redacted as text."""
+        """JSON text with every string and number in it redacted; it stays JSON. Other text is redacted as text.
+
+        The key of a value is the word before it: the number in `{"phone": 4155550132}` is one.
+        """
         before = self.counts.total()
         try:
-            redacted = json.dumps(self._value(json.loads(text)), separators=(",", ":"))
+            redacted = json.dumps(self._value("", json.loads(text)), separators=(",", ":"))
         except (ValueError, RecursionError):
             return self.text(text)
         return text if self.counts.total() == before else redacted
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, key: str, value: Any) -> Any:
         match value:
             case dict():
-                return {self.text(key): self._value(item) for key, item in value.items()}
+                return {self.text(name): self._value(name, item) for name, item in value.items()}
             case list():
-                return [self._value(item) for item in value]
+                return [self._value(key, item) for item in value]
             case str() if value.lstrip().startswith(("{", "[")):  # arguments of a call are JSON within JSON
                 return self.json(value)
             case str():
-                return self.text(value)
+                return self._redact(f"{key}: ", value)
             case int() | float() if not isinstance(value, bool):
-                redacted = self.text(str(value))
+                redacted = self._redact(f"{key}: ", str(value))
                 return value if redacted == str(value) else redacted
         return value
 
-    def _placeholder(self, kind: str, value: str) -> str:
-        self.counts[kind] += 1
-        identity = (kind, _canonical(kind, value))
+    def _redact(self, lead: str, text: str) -> str:
+        """The text as it reads after `lead`, which stays outside."""
+        self._taken.update(_PLACEHOLDER.findall(text) if "<" in text else ())
+        for turn in range(_MAX_PASSES):
+            found = find(lead + text, self._names if turn == 0 else None, self._screened)
+            inside = [(start - len(lead), end - len(lead), type) for start, end, type in found]
+            inside = [find for find in inside if find[0] >= 0]
+            if not inside:
+                break
+            text = self._replace(text, inside)
+        return text
+
+    def _replace(self, text: str, found: Iterable[Found]) -> str:
+        pieces, done = [], 0
+        for start, end, type in found:
+            pieces += [text[done:start], self._placeholder(type, text[start:end])]
+            done = end
+        return "".join([*pieces, text[done:]])
+
+    def _placeholder(self, type: str, value: str) -> str:
+        self.counts[type] += 1
+        identity = (type, _canonical(type, View(value).text))
         if identity not in self._placeholders:
-            self._distinct[kind] += 1
-            self._placeholders[identity] = f"<{kind}_{self._distinct[kind]}>"
+            self._placeholders[identity] = self._new_placeholder(type)
         return self._placeholders[identity]
 
+    def _new_placeholder(self, type: str) -> str:
+        """The next one that no text so far had in it, as a row may have been redacted before."""
+        while True:
+            self._last[type] += 1
+            placeholder = f"<{type}_{self._last[type]}>"
+            if placeholder not in self._taken:
+                return placeholder
 
-def _canonical(kind: str, value: str) -> str:
+
+def _without_overlaps(candidates: Iterable[Found], blocked: Iterable[tuple[int, int]]) -> list[Found]:
+    """Of finds that overlap, the first; in order of their place.
+
+    Characters are marked rather than finds compared, as a long text may have very many of both.
+    """
+    taken = {position for span in blocked for position in range(*span)}
+    kept = []
+    for find in candidates:
+        positions = range(*find[:2])
+        if taken.isdisjoint(positions):
+            taken.update(positions)
+            kept.append(find)
+    return sorted(kept)
+
+
+def _canonical(type: str, value: str) -> str:
     """One spelling for values that differ only in writing."""
-    if kind in ("CARD", "PHONE"):
-        return re.sub(r"\D", "", value)
-    return value.casefold() if kind in ("EMAIL", "IP") else value
-
-
-def _passes_luhn(value: str) -> bool:
-    """ISO/IEC 7812-1, annex B."""
-    digits = [int(digit) for digit in value if digit.isdigit()]
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    return len(set(digits)) > 1 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
-
-
-def _is_address(value: str) -> bool:
-    """An IP address of some machine; loopback, masks and wildcards belong to nobody."""
-    try:
-        address = ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return not (address.is_loopback or address.is_unspecified or address.is_reserved or address.is_multicast)
-
-
-def _is_phone(value: str) -> bool:
-    return 7 <= sum(letter.isdigit() for letter in value) <= 15
-
-
-def _is_password(value: str) -> bool:
-    """Has a digit and a letter, as `password=password` in code has not."""
-    return any(letter.isdigit() for letter in value) and any(letter.isalpha() for letter in value)
-
-
-def _always(value: str) -> bool:
-    return True
-
-
-_Accept = Callable[[str], bool]
-_TOKENS = (
-    r"(?:AKIA|ASIA)[0-9A-Z]{16}"  # AWS access key id
-    r"|gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_\w{50,255}"
-    r"|glpat-[\w-]{20,64}"
-    r"|xox[abeoprs]-[A-Za-z0-9-]{10,250}"
-    r"|AIza[\w-]{35}"
-    r"|(?:sk|rk|pk)[-_](?:live|test|proj|ant)[-_][\w-]{16,250}|sk-[A-Za-z0-9]{32,64}"
-    r"|hf_[A-Za-z0-9]{30,64}|npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,250}"
-    r"|(?<![\w-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"  # JSON web token
-)
-_NAMED = r"(?:api[_-]?key|access[_-]?key|secret[_-]?key|secret|token|passw(?:or)?d|passwd|pwd|passphrase)"
-
-# In this order: what is replaced by an earlier line is no longer there for a later one.
-_DETECTORS: list[tuple[str, re.Pattern[str], _Accept]] = [
-    (
-        "SECRET",
-        re.compile(
-            r"(?P<value>-----BEGIN (?P<name>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----"
-            r"(?:(?!-----BEGIN ).){0,20000}?(?:-----END (?P=name)-----|\Z))",
-            re.DOTALL,
-        ),
-        _always,
-    ),
-    ("SECRET", re.compile(rf"(?<![A-Za-z0-9])(?P<value>{_TOKENS})(?![A-Za-z0-9])"), _always),
-    ("SECRET", re.compile(r"(?i)\b(?:bearer|basic)\s+(?P<value>[\w.~+/-]{16,}=*)"), _is_password),
-    (
-        "SECRET",
-        re.compile(r"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{0,64}:(?P<value>[^\s/@]{1,128})@"),
-        _always,
-    ),
-    (
-        "SECRET",
-        re.compile(rf"(?i){_NAMED}[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?(?P<value>[^\s\"'(),;<>\[\]{{}}]{{6,}})"),
-        _is_password,
-    ),
-    ("EMAIL", re.compile(r"(?P<value>[\w.%+'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,63})"), _always),
-    ("CARD", re.compile(r"(?<![\w.-])(?P<value>[2-6]\d{3}(?:[ -]?\d){9,15})(?![\w-]|\.\d)"), _passes_luhn),
-    ("IP", re.compile(r"(?<![\w.])(?P<value>(?:\d{1,3}\.){3}\d{1,3})(?![\w]|\.\d)"), _is_address),
-    (
-        "IP",
-        re.compile(r"(?i)(?<![\w:.])(?P<value>[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){2,7})(?![\w:]|\.\d)"),
-        _is_address,
-    ),
-    ("PHONE", re.compile(r"(?<![\w+)\]])(?P<value>\+\d(?:[ ().-]{0,2}\d){7,14})(?![\w])"), _is_phone),
-    (
-        "PHONE",
-        re.compile(
-            r"(?<![\w.+-])(?P<value>(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])\d{3}[ .-]\d{4})(?![\w-])"
-        ),
-        _is_phone,
-    ),
-    (
-        "PHONE",
-        re.compile(
-            r"(?i)\b(?:tele)?(?:phone|tel|fax|mobile|cell|call|ring)\b\D{0,12}(?P<value>\d(?:[ ()/.-]{0,2}\d){6,14})\b"
-        ),
-        _is_phone,
-    ),
-]
+    match type:
+        case "SECRET":
+            return value
+        case "EMAIL" | "IP" | "PERSON":
+            return value.casefold()
+    return re.sub(r"[\W_]", "", value).casefold()

@@ -11,11 +11,22 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from ft_assets.bases.base_models import prepare_base
 from ft_assets.curation.chat import encode_example
 from ft_assets.errors import WrongInput
+from ft_assets.recipe import Recipe
 from ft_assets.sources.example import Message
+from ft_assets.storage.home import Home
 
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+def tokenizer_of(home: Home, recipe: Recipe) -> "Tokenizer | None":
+    """The tokenizer of a recipe's base, where the recipe limits lengths in tokens; preparing a base takes a while."""
+    if recipe.curation.max_tokens is None:
+        return None
+    _, folder = prepare_base(home, recipe.base)
+    return open_tokenizer(folder)
 
 
 def open_tokenizer(folder: Path) -> "Tokenizer":
@@ -63,6 +74,10 @@ class Tokenizer:
             WrongInput: the template refuses the turns, or does not suit training.
         """
         return len(encode_example(self, messages)[0])
+
+    def length(self, text: str) -> int:
+        """Tokens of a text alone, without a template."""
+        return len(self(text, add_special_tokens=False)["input_ids"])
 
     def fits(self, messages: Sequence[Message], limit: int) -> bool:
         """Whether `count` is at most `limit`; most rows are so short that their bytes prove it.

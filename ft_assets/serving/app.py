@@ -53,7 +53,7 @@ async def _model(request: Request) -> Response:
 async def _feedback(request: Request) -> Response:
     runtime = _runtime(request)
     body = await read_body(request, FeedbackRequest)
-    author = runtime.users.hashed(body.user or request.headers.get("x-ft-user"))
+    author = runtime.users.of(body.user or request.headers.get("x-ft-user"))
     stored = await asyncio.to_thread(store_feedback, runtime.home, body, author)
     return JSONResponse({"inference_id": body.inference_id, "stored": True, "duplicate": not stored})
 

@@ -19,7 +19,7 @@ from ft_assets.serving.problems import ApiProblem
 from ft_assets.serving.prompts import Prompts
 from ft_assets.serving.requests import ChatRequest
 from ft_assets.serving.routes import Routes
-from ft_assets.serving.users import Users
+from ft_assets.storage.pseudonyms import Pseudonyms
 
 MAX_SLICE = 64
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class ClientLeft(Exception):
 class Chat:
     """The endpoint."""
 
-    def __init__(self, users: Users, routes: Routes, prompts: Prompts, answerer: Answerer) -> None:
+    def __init__(self, users: Pseudonyms, routes: Routes, prompts: Prompts, answerer: Answerer) -> None:
         self._users = users
         self._routes = routes
         self._prompts = prompts
@@ -66,7 +66,7 @@ class Chat:
         return JSONResponse(responses.completion(answer), headers=responses.headers(answer))
 
     async def _prepare(self, http: HttpRequest, body: ChatRequest, started: float) -> Answer:
-        user = self._users.hashed(body.user or http.headers.get("x-ft-user"))
+        user = self._users.of(body.user or http.headers.get("x-ft-user"))
         inference_id = new_inference_id()
         choice = self._routes.picture.choose(body.model, user or inference_id)
         messages = [turn.message() for turn in body.messages]

@@ -15,8 +15,8 @@ from ft_assets.serving.engine import EngineThread
 from ft_assets.serving.prompts import Prompts
 from ft_assets.serving.recording import Recorder
 from ft_assets.serving.routes import Picture, Routes
-from ft_assets.serving.users import Users
 from ft_assets.storage.home import Home
+from ft_assets.storage.pseudonyms import Pseudonyms
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Runtime:
 
     def __init__(self, home: Home, engine: EngineThread, prompts: Prompts, base_digest: str) -> None:
         self.home = home
-        self.users = Users(home)
+        self.users = Pseudonyms(home.key("users"))
         self.engine = engine
         self.prompts = prompts
         self.adapters = Adapters(home, engine, base_digest)

@@ -1,26 +1,38 @@
 """From a source named in a recipe to its examples."""
 
-from collections.abc import Iterator
+from collections import Counter
+from datetime import UTC, datetime
 
-from ft_assets.recipe import ChatSource, DocstringSource, Source
+from ft_assets.recipe_data import DocstringSource, FileSource, HuggingFaceSource, Source, SqlSource
 from ft_assets.sources.batches import Origin
-from ft_assets.sources.chat_jsonl import read_chat
 from ft_assets.sources.docstrings import docstrings_stamp, read_docstrings
-from ft_assets.sources.example import Example
-from ft_assets.sources.text_file import TextFile
+from ft_assets.sources.files import read_file
+from ft_assets.sources.huggingface import dataset_name, dataset_stamp, read_huggingface
+from ft_assets.sources.reading import Place, Reading, fields_read, read_rows
+from ft_assets.sources.sql import query_name, query_stamp, read_sql
+from ft_assets.sources.stored_file import UNKNOWN_TIME, StoredFile
 
 
-def read_source(source: Source) -> Iterator[Example]:
-    """Examples of a source, in an order that does not change from one reading to the next.
+def read_source(source: Source) -> Reading:
+    """Examples and rejected rows of a source, in an order that does not change from one reading to the next.
 
-    Raises:
-        WrongInput: the source cannot be read as what it says it is; nothing of it should be used.
+    Raises (here or while it is read):
+        WrongInput: the source as a whole cannot be read as what it says it is.
+        BrokenEnvironment: what it needs cannot be reached.
     """
     match source:
         case DocstringSource():
-            return read_docstrings(source.packages, source.license, source.max_rows)
-        case ChatSource():
-            return read_chat(source.path, source.slice, source.license)
+            return Reading(iter(read_docstrings(source.packages, source.license, source.max_rows)), Counter())
+        case FileSource():
+            file = StoredFile(source.path)
+            rows = read_file(file, source.type, fields_read(source))
+            return read_rows(rows, source, Place(file.name, file.modified))
+        case HuggingFaceSource():
+            rows = read_huggingface(source, fields_read(source))
+            return read_rows(rows, source, Place(dataset_name(source), UNKNOWN_TIME))
+        case SqlSource():
+            rows = read_sql(source, fields_read(source))
+            return read_rows(rows, source, Place(query_name(source), UNKNOWN_TIME))
 
 
 def source_stamp(source: Source) -> str | None:
@@ -28,10 +40,19 @@ def source_stamp(source: Source) -> str | None:
     match source:
         case DocstringSource():
             return docstrings_stamp(source.packages)
-        case ChatSource():
-            return TextFile(source.path).stamp()
+        case FileSource():
+            return StoredFile(source.path).stamp()
+        case HuggingFaceSource():
+            return dataset_stamp(source) or _this_hour()
+        case SqlSource():
+            return query_stamp(source) or _this_hour()
 
 
 def source_origin(source: Source) -> Origin:
     """How batches of this source are labelled."""
-    return "file" if isinstance(source, ChatSource) else "source"
+    return "file" if isinstance(source, FileSource) else "source"
+
+
+def _this_hour() -> str:
+    # A hub and a query are dear to ask: once an hour is often enough.
+    return f"{datetime.now(UTC):%Y-%m-%dT%H}"

@@ -1,7 +1,9 @@
 """A row that is not used: where it was, why, and what it said."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,6 +17,8 @@ REJECTED_SCHEMA = pa.schema(
     ]
 )
 """Arrow form of a rejected row."""
+
+_SHOWN = 2_000  # characters: enough to know a row by
 
 
 @dataclass(frozen=True)
@@ -39,3 +43,19 @@ class Rejected:
 def rejected_table(rows: Iterable[Rejected]) -> pa.Table:
     """Arrow table of `REJECTED_SCHEMA`, in the order given."""
     return pa.Table.from_pylist([vars(row) for row in rows], schema=REJECTED_SCHEMA)
+
+
+def start_of(row: bytes | str | dict[str, Any]) -> str:
+    """The first 2,000 characters of a row as it was, for `Rejected.row`; what UTF-8 cannot say becomes `?`."""
+    if isinstance(row, bytes):
+        return row[: 4 * _SHOWN].decode(errors="replace")[:_SHOWN]
+    if isinstance(row, dict):
+        row = _as_json(row)
+    return row[:_SHOWN].encode(errors="replace").decode()
+
+
+def _as_json(fields: dict[str, Any]) -> str:
+    try:
+        return json.dumps(fields, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return repr(list(fields))

@@ -5,15 +5,21 @@ import json
 import dagster as dg
 
 from ft_assets.errors import FtAssetsError
-from ft_assets.recipe import Recipe, Source
+from ft_assets.recipe import Recipe
+from ft_assets.recipe_data import Source
 from ft_assets.sources.batches import list_batches, open_batch
 from ft_assets.sources.readers import read_source, source_origin, source_stamp
-from ft_assets.storage.assets import HomeResource, batch_partitions
+from ft_assets.sources.retention import Expired, delete_expired
+from ft_assets.storage.assets import HomeResource, batch_partitions, plain_failures
 from ft_assets.storage.home import Home
 
 
 def build_sensors(recipe: Recipe) -> list[dg.SensorDefinition]:
-    """`<model>_sources_sensor`."""
+    """`<model>_sources_sensor` and `<model>_retention_sensor`."""
+    return [_sources_sensor(recipe), _retention_sensor(recipe)]
+
+
+def _sources_sensor(recipe: Recipe) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"{recipe.model}_sources_sensor",
@@ -37,7 +43,33 @@ def build_sensors(recipe: Recipe) -> list[dg.SensorDefinition]:
             cursor=json.dumps(seen),
         )
 
-    return [sources_sensor]
+    return sources_sensor
+
+
+def _retention_sensor(recipe: Recipe) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"{recipe.model}_retention_sensor",
+        description="Deletes the raw rows of batches whose `curation.raw_retention_days` are over.",
+        target=dg.AssetSelection.assets([recipe.model, "raw_batch"]),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=3_600,
+    )
+    def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SkipReason:
+        with plain_failures():
+            expired = delete_expired(home.open(), recipe)
+        for batch in expired:
+            if not batch.curated:
+                context.log.warning(f"the raw rows of {batch.key} were deleted, and it was never curated")
+        return dg.SkipReason(_say(expired))
+
+    return retention_sensor
+
+
+def _say(expired: list[Expired]) -> str:
+    if not expired:
+        return "no batch's retention is over"
+    said = [batch.key if batch.curated else f"{batch.key} (never curated)" for batch in expired]
+    return f"deleted the raw rows of {', '.join(said)}"
 
 
 def _look(home: Home, recipe: Recipe, seen: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
@@ -48,7 +80,7 @@ def _look(home: Home, recipe: Recipe, seen: dict[str, list[str]]) -> tuple[dict[
     Returns:
         What is seen now, and what went wrong in words for a person.
     """
-    known = {row["key"] for row in list_batches(home, recipe.model)}
+    known = {row["key"] for row in list_batches(home, recipe.model)} | {""}  # a source may have no rows
     now, problems = {}, []
     for source in recipe.sources:
         name = source.model_dump_json()
@@ -63,4 +95,4 @@ def _look(home: Home, recipe: Recipe, seen: dict[str, list[str]]) -> tuple[dict[
 
 
 def _open(home: Home, model: str, source: Source) -> str:
-    return open_batch(home, model, list(read_source(source)), source_origin(source)) or ""
+    return open_batch(home, model, read_source(source), source_origin(source)) or ""

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ft_assets.curation.card import cell, draw_lengths
 from ft_assets.recipe import Recipe
 from ft_assets.splitting.dataset import Dataset, make_dataset, read_dataset, take_side
 from ft_assets.splitting.retirement import without_retired
@@ -25,7 +26,6 @@ from ft_assets.storage.assets import (
 from ft_assets.storage.candidates import get_candidate
 
 _SAMPLES = 5
-_SAMPLE_CHARS = 200
 _SPLITS = {
     "train": "Rows that the adapter learns from.",
     "validation": "Rows whose loss says when to stop training; no weight is fitted to them.",
@@ -90,6 +90,9 @@ def _describe_dataset(dataset: Dataset) -> dict[str, Any]:
         "sides": _sides_by_slice(dataset.rows),
         "batches": _table("batch", "digest", rows=batches),
         "quarantined": _samples(quarantined),
+        "contradicted rows": dataset.contradicted.num_rows,
+        "card": dg.MetadataValue.md(dataset.card()),
+        "lengths": dg.MetadataValue.md(f"![lengths](data:image/png;base64,{draw_lengths(dataset.summary)})"),
     }
 
 
@@ -102,7 +105,7 @@ def _describe_rows(rows: pa.Table) -> dict[str, Any]:
         "cluster_sizes": _table(
             "rows a cluster", "clusters", rows=[f"| {n} | {k} |" for n, k in sorted(sizes.items())]
         ),
-        "slices": _table("slice", "rows", rows=[f"| {_cell(name)} | {n} |" for name, n in slices]),
+        "slices": _table("slice", "rows", rows=[f"| {cell(name)} | {n} |" for name, n in slices]),
         "samples": _samples(rows),
     }
 
@@ -113,15 +116,15 @@ def _sides_by_slice(rows: pa.Table) -> dg.MarkdownMetadataValue:
     lines = [("all", totals)] + [
         (name, {side: pairs[name, side] for side in SIDES}) for name in sorted({name for name, _ in pairs})
     ]
-    cells = [f"| {_cell(name)} | " + " | ".join(str(n[side]) for side in SIDES) + " |" for name, n in lines]
+    cells = [f"| {cell(name)} | " + " | ".join(str(n[side]) for side in SIDES) + " |" for name, n in lines]
     return _table("slice", *SIDES, rows=cells)
 
 
 def _samples(rows: pa.Table) -> dg.MarkdownMetadataValue:
     shown = rows.slice(0, _SAMPLES).to_pylist()
     lines = [
-        f"| {row['id'][:12]} | {_cell(row['slice'])} | {_cell(row['messages'][-2]['content'])} | "
-        f"{_cell(row['messages'][-1]['content'])} |"
+        f"| {row['id'][:12]} | {cell(row['slice'])} | {cell(row['messages'][-2]['content'])} | "
+        f"{cell(row['messages'][-1]['content'])} |"
         for row in shown
     ]
     return _table("id", "slice", "question", "answer", rows=lines)
@@ -129,10 +132,3 @@ def _samples(rows: pa.Table) -> dg.MarkdownMetadataValue:
 
 def _table(*head: str, rows: list[str]) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md("\n".join([f"| {' | '.join(head)} |", "|" + " --- |" * len(head), *rows]))
-
-
-def _cell(text: str) -> str:
-    """One line of Markdown table text: rows come from users, and may hold anything."""
-    short = " ".join(text.split())
-    short = short if len(short) <= _SAMPLE_CHARS else short[: _SAMPLE_CHARS - 1] + "…"
-    return short.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

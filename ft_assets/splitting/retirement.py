@@ -52,7 +52,8 @@ def retired(home: Home, ledger: str) -> set[str]:
 
 def without_retired(home: Home, ledger: str, rows: pa.Table) -> pa.Table:
     """The rows that may still judge."""
-    return rows.filter(~pc.field("id").isin(sorted(retired(home, ledger))))
+    gone = pa.array(sorted(retired(home, ledger)), pa.string())
+    return rows.filter(~pc.field("id").isin(gone))
 
 
 def marks(home: Home, model: str) -> list[dict[str, Any]]:

@@ -101,6 +101,17 @@ class ArtifactStore:
             )
         return folder
 
+    def remove(self, kind: Kind, digest: str) -> None:
+        """Delete an artifact, and this machine's copy of it. What is not there is no error."""
+        if self._local is not None:
+            _remove_local(self._local / kind / digest, self._drafts())
+            return
+        filesystem, path = fsspec.core.url_to_fs(f"{self.root}/{kind}/{digest}")
+        for name in (f"{path}/{_MARKER}", path):  # the marker first: half a folder must not count as one
+            if filesystem.exists(name):
+                filesystem.rm(name, recursive=True)
+        _remove_local(self.scratch / "copies" / kind / digest, self._drafts())
+
     def _drafts(self) -> Path:
         # Beside the artifacts, so that the commit is a rename within one file system.
         return (self._local or self.scratch) / ".drafts"
@@ -140,6 +151,16 @@ def _commit_local(folder: Path, target: Path) -> None:
         elif error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # someone else committed the same bytes
             raise
     _sync(target.parent)
+
+
+def _remove_local(folder: Path, drafts: Path) -> None:
+    drafts.mkdir(parents=True, exist_ok=True)
+    doomed = drafts / uuid.uuid4().hex
+    try:
+        folder.rename(doomed)  # in one step, so that nobody sees half of it
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed)
 
 
 def _sync(path: Path) -> None:

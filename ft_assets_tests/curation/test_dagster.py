@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from ft_assets.curation.assets import build_assets as curation_assets
 from ft_assets.curation.checks import build_checks
 from ft_assets.recipe import Recipe
+from ft_assets.recipe_data import Curation
 from ft_assets.sources.assets import build_assets as source_assets
 from ft_assets.sources.batches import open_batch
 from ft_assets.sources.docstrings import read_docstrings
@@ -97,8 +98,8 @@ def test_a_batch_of_nothing_but_rejects_is_kept_and_blocks_its_own_partition_onl
     (check,) = result.get_asset_check_evaluations()
     assert not check.passed
     words = check.description or ""
-    assert "all 2 rows were rejected (1 answer_too_short, 1 empty_turn)" in words
-    assert Path(words.rpartition(" ")[2]).is_file()
+    assert "100.0% of 2 rows were rejected (1 answer_too_short, 1 empty_turn)" in words
+    assert Path(words.partition("each is in ")[2].split(" with ")[0]).is_file()
     assert _rows(home, bad) == []
 
 
@@ -156,3 +157,28 @@ def test_without_a_raw_batch_nothing_is_curated(
     )
     assert "was never materialized" in str(result.get_step_failure_events()[0].event_specific_data)
     assert find_record(home, "tiny", "curated_batch", key) is None
+
+
+def test_a_batch_of_which_too_much_is_rejected_fails_its_check_after_the_evidence_is_written(
+    recipe: Recipe, home: Home, instance: dg.DagsterInstance
+) -> None:
+    strict = recipe.model_copy(update={"curation": Curation(max_reject_share=0.5)})
+    rows = [chat("Who is it?", "It is Ann, of course."), chat("Who?", "Ann"), chat("Where?", "In")]
+    key = _open(home, instance, rows)
+    made: list[str] = []
+    (check,) = _run(strict, home, instance, key, _downstream(made)).get_asset_check_evaluations()
+    assert not check.passed and made == []
+    assert "66.7% of 3 rows were rejected (2 answer_too_short)" in (check.description or "")
+    assert len(_rows(home, key, "rejected.parquet")) == 2
+
+
+def test_a_batch_whose_raw_rows_are_gone_is_not_curated_and_does_not_hold_up_the_next(
+    recipe: Recipe, home: Home, instance: dg.DagsterInstance
+) -> None:
+    gone = _open(home, instance, [chat("Who is it?", "It is Ann, of course.")], day=1)
+    late = _open(home, instance, [chat("Where is it?", "It is in the garden.")], day=2)
+    with home.database.write() as connection:
+        deleted = sa.update(batches).where(batches.c.key == gone)
+        connection.execute(deleted.values(rows_deleted_at=datetime(2026, 2, 1, tzinfo=UTC)))
+    assert _run(recipe, home, instance, late).success
+    assert not _run(recipe, home, instance, gone).success

@@ -3,10 +3,12 @@
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ft_assets.curation.tally import Tally
 from ft_assets.sources.example import Example, Message, to_table
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import Record, write_record
@@ -53,4 +55,14 @@ def store_rows(home: Home, rows: pa.Table, asset: str, partition: str, model: st
 
 def store_batch(home: Home, batch: str, examples: Sequence[Example], model: str = "tiny") -> str:
     """Write examples as the curated batch of a key; returns the digest."""
-    return store_rows(home, to_table(examples), "curated_batch", batch, model)
+    rows, tally = to_table(examples), Tally(None)
+    for block in rows.to_batches():
+        tally.kept(block)
+
+    def fill(folder: Path) -> None:
+        pq.write_table(rows, folder / "rows.parquet")
+        (folder / "summary.json").write_text(tally.summary().model_dump_json())
+
+    digest = home.artifacts.write("datasets", fill)
+    write_record(home, Record(model, "curated_batch", batch, "datasets", digest))
+    return digest

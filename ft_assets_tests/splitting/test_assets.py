@@ -150,7 +150,7 @@ def test_empty_side_says_how_many_rows_there_were(
     instance: dg.DagsterInstance, home: Home, split_recipe: Recipe
 ) -> None:
     question = unrelated(1)[0].prompt
-    store_batch(home, "b1", [example(question, answer) for answer in "abcdef"])
+    store_batch(home, "b1", [example(changed(question, [place])) for place in range(6)])
     _, result = run(instance, home, split_recipe, ["b1"])
     assert not result.success
     assert "6 rows in 1 clusters of copies were dealt" in failure_text(result)
@@ -203,7 +203,7 @@ def test_copy_slipped_into_training_is_caught_with_its_source(
     assert evaluation.metadata["matches"].value == 1
 
 
-def test_pass_of_another_candidate_does_not_release_a_contaminated_one(
+def test_a_contaminated_candidate_fails_alone_and_its_dirty_rows_judge_nobody_any_more(
     instance: dg.DagsterInstance, home: Home, split_recipe: Recipe
 ) -> None:
     rows = unrelated(60)
@@ -211,13 +211,18 @@ def test_pass_of_another_candidate_does_not_release_a_contaminated_one(
     store_batch(home, "b2", rows[40:])
     bad, _ = run(instance, home, split_recipe, ["b1"])
     sides = by_id(rows_of(home, "dataset", bad))
-    leak(home, bad, next(row for row in rows if sides.get(row.id) == "eval"))
-    _, result = run(instance, home, split_recipe, ["b1"], only=["eval_split"])
-    assert not check_passed(result, "no_contamination")
-    _, good = run(instance, home, split_recipe, ["b1", "b2"])
+    dirty = next(row for row in rows if sides.get(row.id) == "eval")
+    leak(home, bad, dirty)
+    for _ in range(2):  # the second time the row is gone from the eval split, and nothing is left to find
+        _, result = run(instance, home, split_recipe, ["b1"], only=["eval_split"])
+        assert check_passed(result, "no_contamination") is (
+            dirty.id not in by_id(rows_of(home, "eval_split", bad), "cluster")
+        )
+    assert check_passed(result, "no_contamination")
+    other, good = run(instance, home, split_recipe, ["b1", "b2"])
     assert check_passed(good, "no_contamination")
-    _, result = run(instance, home, split_recipe, ["b1"], only=["eval_split"])
-    assert not check_passed(result, "no_contamination")
+    assert dirty.id not in by_id(rows_of(home, "eval_split", other), "cluster")
+    assert by_id(rows_of(home, "dataset", other))[dirty.id] == "eval"  # never trained on either
 
 
 def test_second_candidate_keeps_the_sides_of_the_first(
@@ -248,3 +253,19 @@ def test_no_half_written_artifact_is_left(
     store_batch(home, "b1", unrelated(40))
     run(instance, home, split_recipe, ["b1"])
     assert not list((Path(home.root) / ".drafts").iterdir())
+
+
+def test_contradictions_between_batches_are_settled_and_told(
+    instance: dg.DagsterInstance, home: Home, split_recipe: Recipe
+) -> None:
+    rows = unrelated(40)
+    correction = example(rows[0].prompt, "A better answer.", minute=-9, kind="correction")
+    store_batch(home, "b1", rows)
+    store_batch(home, "b2", [correction])
+    candidate, result = run(instance, home, split_recipe, ["b1", "b2"])
+    assert result.success
+    _, folder = artifact_of(home, "tiny", "dataset", candidate)
+    assert pq.read_table(folder / "contradicted.parquet")["id"].to_pylist() == [rows[0].id]
+    ids = pq.read_table(folder / "rows.parquet")["id"].to_pylist()
+    assert correction.id in ids and rows[0].id not in ids
+    assert "40 rows of 2 batches are in the dataset; 1 were left out" in (folder / "card.md").read_text()
