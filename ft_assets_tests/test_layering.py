@@ -16,6 +16,7 @@ PACKAGE = Path(ft_assets.__file__).parent
 STAGES = (
     "storage",
     "sources",
+    "bases",
     "curation",
     "splitting",
     "training",

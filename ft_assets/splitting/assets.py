@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ft_assets.curation.card import cell, draw_lengths
 from ft_assets.recipe import Recipe
 from ft_assets.splitting.dataset import Dataset, make_dataset, read_dataset, take_side
-from ft_assets.splitting.retirement import without_retired
+from ft_assets.splitting.retirement import fit_to_judge
 from ft_assets.splitting.sides import SIDES
 from ft_assets.storage.assets import (
     READY,
@@ -73,7 +73,7 @@ def _split(recipe: Recipe, side: str, words: str) -> dg.AssetsDefinition:
             rows = take_side(read_dataset(upstream(context, opened, "dataset")[1]), side)
             if side == "eval":
                 ledger = get_candidate(opened, recipe.model, context.partition_key).recipe.splitting.ledger
-                rows = without_retired(opened, ledger, rows)
+                rows = fit_to_judge(opened, ledger, rows)
             digest = opened.artifacts.write(
                 "datasets", lambda folder: pq.write_table(rows, folder / "rows.parquet")
             )

@@ -50,10 +50,11 @@ def retired(home: Home, ledger: str) -> set[str]:
     return {row["example"] for row in home.database.rows(query)}
 
 
-def without_retired(home: Home, ledger: str, rows: pa.Table) -> pa.Table:
-    """The rows that may still judge."""
+def fit_to_judge(home: Home, ledger: str, rows: pa.Table) -> pa.Table:
+    """The rows that may judge: neither retired, nor with a reference answer that people disliked."""
     gone = pa.array(sorted(retired(home, ledger)), pa.string())
-    return rows.filter(~pc.field("id").isin(gone))
+    liked = pc.field("desirable").is_null() | pc.field("desirable")
+    return rows.filter(liked & ~pc.field("id").isin(gone))
 
 
 def marks(home: Home, model: str) -> list[dict[str, Any]]:

@@ -19,8 +19,12 @@ class Row:
 
 
 def read_rows(tokenizer: Any, folder: Path, max_tokens: int) -> tuple[list[Row], int]:
-    """Rows of a split's `rows.parquet` in file order, and how many were left out for their length."""
+    """Rows of a split's `rows.parquet` in file order, and how many were left out for their length.
+
+    Answers that people disliked are not among them: they are no examples to imitate.
+    """
     examples = from_table(pq.read_table(folder / "rows.parquet"))
-    rows = [Row(*encode_example(tokenizer, example.messages)) for example in examples]
+    liked = (example for example in examples if example.desirable is not False)
+    rows = [Row(*encode_example(tokenizer, example.messages)) for example in liked]
     short = [row for row in rows if len(row.ids) <= max_tokens]
     return short, len(rows) - len(short)

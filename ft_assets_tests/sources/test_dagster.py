@@ -16,6 +16,7 @@ from ft_assets.sources.sensors import build_sensors
 from ft_assets.storage.assets import HomeResource, batch_partitions
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of
+from ft_assets_tests.sources.test_retention import age
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def _tick(
     recipe: Recipe, home: Home, instance: dg.DagsterInstance, cursor: str | None = None
 ) -> dg.SensorResult:
-    (sensor,) = build_sensors(recipe)
+    sensor, _ = build_sensors(recipe)
     context = dg.build_sensor_context(instance=instance, cursor=cursor)
     result: Any = sensor(context, home=HomeResource(root=home.root))
     for request in result.dynamic_partitions_requests or []:
@@ -53,7 +54,7 @@ def _chat(tmp_path: Path, recipe: Recipe, answers: list[str]) -> Recipe:
         for answer in answers
     ]
     (tmp_path / "chat.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    source = {"kind": "chat_jsonl", "path": str(tmp_path / "chat.jsonl"), "license": "MIT"}
+    source = {"kind": "file", "path": str(tmp_path / "chat.jsonl"), "license": "MIT"}
     return Recipe.model_validate({**recipe.model_dump(), "sources": [source, recipe.sources[0].model_dump()]})
 
 
@@ -113,11 +114,45 @@ def test_a_broken_source_is_reported_and_holds_up_no_other(
     tmp_path: Path, recipe: Recipe, home: Home, instance: dg.DagsterInstance
 ) -> None:
     recipe = _chat(tmp_path, recipe, ["One."])
-    (tmp_path / "chat.jsonl").write_text('{"messages": []}\n')
+    (tmp_path / "chat.jsonl").write_text("\n")
     _tick(recipe, home, instance)
     assert [row["origin"] for row in list_batches(home, "tiny")] == ["source"]
-    with pytest.raises(dg.Failure, match=r"chat\.jsonl, line 1, field `messages`"):
+    with pytest.raises(dg.Failure, match=r"chat\.jsonl: the file has no rows"):
         _tick(recipe, home, instance)
+
+
+def test_bad_lines_hold_up_nothing_and_are_counted_by_reason(
+    tmp_path: Path, recipe: Recipe, home: Home, instance: dg.DagsterInstance
+) -> None:
+    recipe = _chat(tmp_path, recipe, ["One.", "Two."])
+    with (tmp_path / "chat.jsonl").open("a") as file:
+        file.write('\n{"messages": []}\nsecret words\n{"prompt": "a", "completion": "b"}')
+    _tick(recipe, home, instance)
+    (key,) = [row["key"] for row in list_batches(home, "tiny") if row["origin"] == "file"]
+    (event,) = _materialize(recipe, home, instance, key).get_asset_materialization_events()
+    metadata = event.materialization.metadata
+    assert (metadata["dagster/row_count"].value, metadata["unreadable rows"].value) == (3, 2)
+    assert "| not_json | 1 |" in str(metadata["reasons"].value)
+    assert "| messages | 2 |" in str(metadata["shapes"].value)
+    assert "| default | 3 |" in str(metadata["slices"].value)
+    assert "secret words" not in str(metadata)
+
+
+def test_raw_rows_whose_retention_is_over_are_deleted_and_said_so(
+    recipe: Recipe, home: Home, instance: dg.DagsterInstance
+) -> None:
+    _tick(recipe, home, instance)
+    (row,) = list_batches(home, "tiny")
+    _, sensor = build_sensors(recipe)
+    look: Any = lambda: sensor(dg.build_sensor_context(), home=HomeResource(root=home.root))  # noqa: E731
+    assert "no batch's retention is over" in look().skip_message
+    age(home, row["key"], days=31)
+    assert look().skip_message == f"deleted the raw rows of {row['key']} (never curated)"
+    assert not home.artifacts.exists("batches", row["digest"])
+    _tick(recipe, home, instance)  # the source is as it was, and opens nothing
+    assert [batch["key"] for batch in list_batches(home, "tiny")] == [row["key"]]
+    result = _materialize(recipe, home, instance, row["key"])
+    assert "raw_retention_days" in str(result.get_step_failure_events()[0].event_specific_data)
 
 
 def test_changed_bytes_are_refused_without_a_retry(

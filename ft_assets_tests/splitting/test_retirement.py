@@ -10,7 +10,7 @@ from ft_assets.errors import WrongInput
 from ft_assets.recipe import Recipe
 from ft_assets.sources.example import Example, to_table
 from ft_assets.splitting.contamination import Match, search, trained_rows
-from ft_assets.splitting.retirement import marks, retire, retired, without_retired
+from ft_assets.splitting.retirement import marks, retire, retired, fit_to_judge
 from ft_assets.storage.candidates import Candidate, open_candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import retired_rows
@@ -40,8 +40,12 @@ def test_a_dirty_row_is_retired_once_and_leaves_the_eval_rows(home: Home, recipe
     assert retire(home, candidate, found(home, candidate)) == 1
     assert retire(home, candidate, found(home, candidate)) == 0
     assert retired(home, "default") == {HELD_OUT[0].id}
-    assert without_retired(home, "default", to_table(HELD_OUT))["id"].to_pylist() == [HELD_OUT[1].id]
-    assert without_retired(home, "another", to_table(HELD_OUT)).num_rows == 2
+    assert fit_to_judge(home, "default", to_table(HELD_OUT))["id"].to_pylist() == [HELD_OUT[1].id]
+    assert fit_to_judge(home, "another", to_table(HELD_OUT)).num_rows == 2
+    disliked = [
+        row.model_copy(update={"desirable": liked}) for liked in (None, True, False) for row in HELD_OUT
+    ]
+    assert fit_to_judge(home, "another", to_table(disliked)).num_rows == 4
     (row,) = home.database.rows(sa.select(retired_rows))
     assert (row["trained_by"], row["found_by"], row["kind"]) == (candidate.key, candidate.key, "exact")
 

@@ -182,6 +182,30 @@ def test_remote_download_leaves_no_drafts(remote: ArtifactStore) -> None:
     assert not list((remote.scratch / ".drafts").iterdir())
 
 
+def test_removed_artifact_is_gone_and_can_be_written_again(store: ArtifactStore) -> None:
+    digest, other = write(store), write(store, b"other")
+    store.remove("reports", digest)
+    store.remove("reports", digest)  # what is not there is no error
+    assert not store.exists("reports", digest)
+    assert not list((Path(store.root) / ".drafts").iterdir())
+    assert store.path("reports", other).is_dir()
+    assert write(store) == digest
+    store.path("reports", digest)
+
+
+def test_removed_remote_artifact_leaves_no_copy(remote: ArtifactStore) -> None:
+    digest = write(remote)
+    copy = remote.path("reports", digest)
+    remote.remove("reports", digest)
+    remote.remove("reports", digest)
+    assert not remote.exists("reports", digest)
+    assert not copy.exists()
+    filesystem, path = fsspec.core.url_to_fs(f"{remote.root}/reports")
+    assert not filesystem.exists(f"{path}/{digest}")
+    assert write(remote) == digest
+    remote.path("reports", digest)
+
+
 def test_home_at_a_url_keeps_its_database_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FT_ASSETS_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.delenv("FT_ASSETS_DATABASE_URL", raising=False)

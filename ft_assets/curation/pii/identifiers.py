@@ -16,7 +16,7 @@ _CARD = (
     r"|3\d{3}([ .-])\d{6}\3\d{4}|3\d{13}|4\d{12}|[2-6]\d{14,18})\b"
 )
 _VERSION = re.compile(
-    r"(?:version|release|build|firmware|section|chapter|\bv\.?)[\s:=]*$|\w(?:[=<>~!^]=|\^)$", re.I
+    r"(?:version|release|build|firmware|sections?|chapter|\bv\.?)[\s:=\"']*$|\w(?:[=<>~!^]=|\^)$", re.I
 )
 
 

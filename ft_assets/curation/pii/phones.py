@@ -19,7 +19,7 @@ _OTHER_NUMBER = re.compile(
     rf"{_DATE}|\d\d?[-/.]\d\d?[-/.](?:19|20)\d\d(?!\d)"
     r"|97[89][ -]\d|\d[ -]\d{2,7}[ -]\d{1,6}[ -]\d$"  # ISBN
     r"|\d{5}-\d{4}$"  # US postal code
-    r"|\d+\.\d+(?:[ /-]+\d+(?:\.\d+)?)*$"  # floats
+    r"|\+?\d+\.\d+(?:[ /-]+\d+(?:\.\d+)?)*$"  # floats
     r"|\d{1,5}(?:\.\d{1,5}){3}$"  # IP address, version
     r"|(?:19|20)\d\d ?[-/] ?(?:19|20)\d\d$"  # years
 )
@@ -67,7 +67,7 @@ def _is_phone(value: str) -> bool:
 PHONE = Recogniser(
     "PHONE",
     _find,
-    alone=re.compile(r"\+|\(|\d+[ ./(-]"),
+    alone=re.compile(r"\+|\(\+?\d{1,5}\)|\d{2,}[ ./(-]|1[ .-]"),
     words=_WORDS,
     never=re.compile(r"\w\($"),
     accept=_is_phone,
