@@ -16,58 +16,10 @@ _NOT_AN_ANSWER = re.compile(
 )
 # Words that end no sentence. Prepositions are left out: people log in, and know what they look for.
 _UNFINISHED = re.compile(
-    r".*(?:[,(\[{]|\b(?:a|an|the|and|or|of|its|their|which|while|into|than|if|as))", re.IGNORECASE
+    r"(?:[,(\[{]|\b(?:a|an|the|and|or|of|its|their|which|while|into|than|if|as))\Z", re.IGNORECASE
 )
-
-_MODEL = (
-    r"(?:an?|your) (?:\w+ )?"
-    r"(?:(?:ai|a\.i\.|artificial intelligence)(?: (?:language )?(?:model|assistant|system|chat ?bot))?"
-    r"|(?:large )?language model|llm|chat ?bot|(?:virtual|digital) assistant)"
-)
-_SORRY = (
-    r"(?:i(?:'| a)m (?:very |so |really |truly )?(?:sorry|afraid)|sorry|my apologies|i apologi[sz]e|unfortunately)"
-    r"[,.!:;]* (?:but |that )?"
-)
-_NOT_ABLE = (
-    r"(?:can(?:not|'t| not)|could ?n[o']t|won't(?: be able to)?|will not(?: be able to)?|must"
-    r"|(?:am|'m) (?:not able|unable|not allowed|not permitted) to|am not programmed to)\b"
-)
-_ASKED = (
-    r"(?:help(?! but)|assist|answer|do|provide|fulfil+|comply|discuss|engage|create|generate|write|share|give|offer|"
-    r"support|respond|continue|complete|process|produce|participate|carry|satisfy|talk|decline|refuse)\b"
-)
-# The whole answer is at stake, so a refusal must open it: "I can't believe how good it is" does not.
-_REFUSAL = re.compile(
-    rf"as {_MODEL},? i ?{_NOT_ABLE}"
-    rf"|(?:{_SORRY})?(?:as {_MODEL},? )?i ?{_NOT_ABLE} {_ASKED}"
-    rf"|(?:{_SORRY})?i do(?:n't| not) feel comfortable"
-    rf"|{_SORRY}(?:that|this|your) (?:request|question|topic)"
-    rf"|(?:{_SORRY})?(?:it|that) (?:would be|is) (?:inappropriate|unethical) (?:for me )?to "
-    r"|this (?:content|request) (?:violates|may violate|goes against)",
-    re.IGNORECASE,
-)
-_REFUSAL_CHARS = 400
-"""A longer answer that opens with an excuse goes on to say something."""
-
-_FILLER = re.compile(
-    rf"(?:(?:as|i(?:'| a)m (?:just |only )?) ?{_MODEL}(?:[.!,]| i\b| and\b)[^.!?\n]*[.!?]?"
-    r"|i hope (?:this|that|it) helps[^.!?\n]*[.!?]?"
-    r"|(?:please )?(?:feel free to|don't hesitate to|do not hesitate to) (?:ask|contact|reach)[^.!?\n]*[.!?]?"
-    r"|let me know if you(?: have|'d like| would like| need)[^.!?\n]*[.!?]?"
-    r"|great question[.!]*"
-    r"|(?:sure|certainly|of course|absolutely|great|okay|ok|yes)(?: thing)?[!.,:]*(?!\w)"
-    r"|here(?:'s| is| are)\b[^.!?:\n]{0,80}:\s*$|here you go[.!:]*"
-    r"|i(?:'d| would) be happy to (?:help|assist)[^.!?\n]*[.!?]?"
-    r"|you(?:'| a)re welcome[.!]*"
-    r"|(?:thank you|thanks)(?: (?:so|very) much| a lot)?(?: for (?:your|the|asking)[^.!?\n]*)?[.!]+"
-    r"|no problem[.!]*"
-    r"|(?:how can|how may) i (?:help|assist)[^.!?\n]*[.!?]?"
-    r"|is there anything else[^.!?\n]*[.!?]?)",
-    re.IGNORECASE,
-)
-_GREETING = re.compile(
-    r"(?:sure|certainly|of course|absolutely|great|okay|ok|yes)(?: thing)?[!.,:]*", re.IGNORECASE
-)
+_END = 12
+"""Last characters of a text that hold any of these words and what is before it."""
 
 _REPEATED_WORDS = 5
 _FEWEST_WORDS = 20
@@ -77,22 +29,6 @@ _FEWEST_WORDS = 20
 def junk(answer: str, settings: Curation) -> str | None:
     """Placeholders, bare references and doctest prompts, which answer nothing; one line only."""
     return f"{answer!r}" if _NOT_AN_ANSWER.fullmatch(answer) else None
-
-
-def refusal(answer: str, settings: Curation) -> str | None:
-    """The answer opens by declining, and is short enough to do nothing else."""
-    refused = settings.reject_refusals and len(answer) <= _REFUSAL_CHARS and _REFUSAL.match(_straight(answer))
-    return f"{answer[:80]!r}" if refused else None
-
-
-def boilerplate(answer: str, settings: Curation) -> str | None:
-    """Nothing but phrases that fit every question. A bare "Yes." is an answer."""
-    left, phrases = _straight(answer).strip(), 0
-    while left and (phrase := _FILLER.match(left)) and phrase.end():
-        phrases += 1
-        left = left[phrase.end() :].lstrip()
-    only_yes = phrases == 1 and _GREETING.fullmatch(_straight(answer).strip())
-    return f"{answer[:80]!r}" if phrases and not left and not only_yes else None
 
 
 def too_short(answer: str, settings: Curation) -> str | None:
@@ -108,7 +44,7 @@ def too_long(answer: str, settings: Curation) -> str | None:
 
 def unfinished(answer: str, settings: Curation) -> str | None:
     """Ends where no sentence can end, as a truncated or wrapped one does; one line only."""
-    if " " not in answer or not _UNFINISHED.fullmatch(answer):
+    if " " not in answer or "\n" in answer or not _UNFINISHED.search(answer[-_END:]):
         return None
     return f"ends with `{answer.split()[-1]}`"
 
@@ -150,7 +86,3 @@ def wrong_language(answer: str, settings: Curation) -> str | None:
 def over(count: int, limit: int) -> str | None:
     """Words for a length beyond its limit."""
     return f"{count} characters, at most {limit} wanted" if count > limit else None
-
-
-def _straight(text: str) -> str:
-    return text.replace("\u2019", "'")

@@ -7,15 +7,16 @@ from typing import Any
 
 from ft_assets.errors import WrongInput
 
-_LEAST_LETTERS = 30
-"""Shorter texts are not judged: single words and names belong to many languages."""
+_LEAST_BYTES = 30
+"""Letters, in bytes of UTF-8, from which a text is judged: single words and names belong to many languages."""
+_MOST_SYMBOLS = 0.25
+"""Texts with a larger share of digits and ASCII punctuation are taken for code, tables or formulas."""
 _LEAST_CONFIDENCE = 0.8
-_LEAST_PROSE = 0.75
-"""Texts with a smaller share of letters and blanks are taken for code, tables or numbers."""
 _NO_LANGUAGE = "zxx"
 
 # Code, addresses and placeholders say nothing about the language of the words around them.
 _NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|<[A-Z_]+_\d+>", re.DOTALL)
+_SYMBOL = re.compile(r"[!-@\[-`{-~]")
 
 
 def detect(texts: Sequence[str]) -> list[str | None]:
@@ -43,8 +44,8 @@ def check_languages(codes: Sequence[str]) -> None:
 
 def _detect(text: str) -> str | None:
     prose = _NOT_PROSE.sub(" ", text)
-    letters = sum(map(str.isalpha, prose))
-    if letters < _LEAST_LETTERS or letters + prose.count(" ") < _LEAST_PROSE * len(prose):
+    words, symbols = _SYMBOL.subn("", prose)
+    if symbols > _MOST_SYMBOLS * len(prose) or len("".join(words.split()).encode()) < _LEAST_BYTES:
         return None
     code, confidence = _identifier().classify(prose)
     return code if confidence >= _LEAST_CONFIDENCE and code != _NO_LANGUAGE else None

@@ -19,9 +19,10 @@ Ints = npt.NDArray[np.int64]
 GRAM = 3
 """Words of a gram, by which texts are compared."""
 
-_CHUNK = 1 << 23
-"""Pairs, or set members, looked at in one go: bounds the memory to some 200 MB."""
-_BLOCK = 1 << 20
+_PAIRS = 1 << 22
+"""Pairs looked at in one go: bounds the memory."""
+_COMPARED = 1 << 18
+"""Set members compared in one go: few enough to stay in the processor's cache."""
 _WORTHWHILE = 0.95
 _ROUNDING = 1e-9
 
@@ -57,26 +58,33 @@ def near_duplicates(
 
 def gram_sets(texts: Sequence[str]) -> Hashes:
     """The set of word 3-grams of each text."""
-    return hash_words(texts).grams(GRAM).distinct()
+    return hash_words(texts).grams(GRAM)
 
 
 def similar_pairs(left: Hashes, right: Hashes | None, threshold: float) -> Pairs:
     """Pairs of rows whose sets of hashes have at least this Jaccard similarity.
 
     Args:
-        left: rows that hold no hash twice (`Hashes.distinct`).
+        left: rows; a hash that a row holds twice counts once.
         right: where given, pairs are of a row of `left` and one of `right`; otherwise of two rows of `left`,
             the earlier one first.
         threshold: from 0 to 1.
     """
     middle = None if right is None else left.rows
-    rows = left if right is None else Hashes.join([left, right])
-    needed = np.maximum(np.ceil(threshold * rows.lengths - _ROUNDING), 1).astype(np.int64)
+    members, sizes = _members(left if right is None else Hashes.join([left, right]))
+    needed = np.maximum(np.ceil(threshold * sizes - _ROUNDING), 1).astype(np.int64)
+    sets = _by_row(_prune(members, needed, middle), len(sizes))
     found = [_NONE]
-    for first, second in _candidates(_prune(rows, needed, middle), needed, middle):
-        sizes = np.stack([rows.lengths[first], rows.lengths[second]])
-        alike = sizes.min(0) >= threshold * sizes.max(0) - _ROUNDING
-        found.append(_verify(rows, first[alike], second[alike], threshold))
+    for first, second in _candidates(sets, needed, middle):
+        alike = (
+            np.minimum(sizes[first], sizes[second])
+            >= threshold * np.maximum(sizes[first], sizes[second]) - _ROUNDING
+        )
+        first, second = first[alike], second[alike]
+        shared = overlaps(sets, first, second)
+        similarity = shared / (sizes[first] + sizes[second] - shared)
+        good = (shared > 0) & (similarity >= threshold)
+        found.append((first[good], second[good], similarity[good]))
     first, second, similarity = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.lexsort((second, first))
     return Pairs(first[order], second[order] - (middle or 0), similarity[order])
@@ -86,68 +94,92 @@ _NONE = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
-class _Entries:
-    """Members of rows that are still in play, as (row, hash) pairs."""
+class _Members:
+    """(hash, row) pairs in one number each, sorted: the hash without as many of its last bits as the row needs.
 
-    rows: Ints
-    values: Array64
-
-    def keep(self, mask: npt.NDArray[np.bool_]) -> "_Entries":
-        return _Entries(self.rows[mask], self.values[mask])
-
-
-def _prune(rows: Hashes, needed: Ints, middle: int | None) -> _Entries:
-    """Without members that no other row (of the other side) has, and rows left with fewer than they need.
-
-    Members are counted by the first bits of their hashes, so a few are kept in vain; none is dropped that counts.
+    At a million rows a hash keeps 44 bits, so two that differ are taken for one about once in 10^13 comparisons.
     """
-    entries = _Entries(rows.owners, rows.values)
+
+    packed: Array64
+    row_bits: np.uint64
+
+    @property
+    def rows(self) -> Ints:
+        return (self.packed & ((np.uint64(1) << self.row_bits) - np.uint64(1))).astype(np.int64)
+
+    @property
+    def repeats(self) -> npt.NDArray[np.bool_]:
+        """Whether the hash of a member is that of the one before it."""
+        same = (self.packed[1:] ^ self.packed[:-1]) < (np.uint64(1) << self.row_bits)
+        return np.concatenate([[False], same]) if len(self.packed) else np.zeros(0, bool)
+
+    def keep(self, mask: npt.NDArray[np.bool_]) -> "_Members":
+        return _Members(self.packed[mask], self.row_bits)
+
+
+def _members(rows: Hashes) -> tuple[_Members, Ints]:
+    """Members of all rows, each once, and the size of every row's set."""
+    row_bits = np.uint64(max(1, rows.rows.bit_length()))
+    packed = (rows.values >> row_bits) << row_bits
+    packed |= np.repeat(np.arange(rows.rows, dtype=np.uint64), rows.lengths)
+    packed.sort()
+    again = np.flatnonzero(packed[1:] == packed[:-1]) + 1
+    members = _Members(np.delete(packed, again) if len(again) else packed, row_bits)
+    repeated = _Members(packed[again], row_bits).rows
+    return members, rows.lengths - np.bincount(repeated, minlength=rows.rows)
+
+
+def _prune(members: _Members, needed: Ints, middle: int | None) -> _Members:
+    """Without members that no other row (of the other side) has, and rows left with fewer than they need."""
     while True:
-        before = len(entries.rows)
-        entries = entries.keep(_shared(entries, middle))
-        counts = np.bincount(entries.rows, minlength=rows.rows)
-        entries = entries.keep((counts >= needed)[entries.rows])
-        if len(entries.rows) >= _WORTHWHILE * before:
-            return entries
+        before = len(members.packed)
+        members = members.keep(_shared(members, middle))
+        rows = members.rows
+        enough = np.bincount(rows, minlength=len(needed)) >= needed
+        members = members.keep(enough[rows])
+        if len(members.packed) >= _WORTHWHILE * before:
+            return members
 
 
-def _shared(entries: _Entries, middle: int | None) -> npt.NDArray[np.bool_]:
-    places, size = _places(entries.values)
+def _shared(members: _Members, middle: int | None) -> npt.NDArray[np.bool_]:
+    repeats = members.repeats
     if middle is None:
-        once, twice = np.zeros(size, bool), np.zeros(size, bool)
-        for block in np.array_split(places, 1 + len(places) // _BLOCK):
-            twice[block[once[block]]] = True
-            # What is repeated within the block: `once` as a count would cost more memory than the members.
-            ordered = np.sort(block)
-            twice[ordered[1:][ordered[1:] == ordered[:-1]]] = True
-            once[block] = True
-        return twice[places]
-    on_left, on_right = np.zeros(size, bool), np.zeros(size, bool)
-    on_left[places[entries.rows < middle]] = True
-    on_right[places[entries.rows >= middle]] = True
-    return (on_left & on_right)[places]
+        return repeats | np.append(repeats[1:], False)[: len(repeats)]
+    starts = np.flatnonzero(~repeats)
+    lengths = np.diff(np.append(starts, len(repeats)))
+    rows = members.rows  # sorted within a hash, so its first and last row tell whether it is on both sides
+    both = (rows[starts] < middle) & (rows[starts + lengths - 1] >= middle)
+    return np.repeat(both, lengths)
 
 
-def _places(values: Array64) -> tuple[npt.NDArray[np.uint32], int]:
-    bits = min(27, max(10, len(values).bit_length() + 1))
-    return (values >> np.uint64(64 - bits)).astype(np.uint32), 1 << bits
+def _by_row(members: _Members, rows: int) -> Hashes:
+    """The sets of all rows, their members as keys that sort from rare to common, so sorted.
+
+    A key says in its first six bits how many rows have the hash, then its rank among the hashes; the rest is 0.
+    """
+    repeats = members.repeats
+    starts = np.flatnonzero(~repeats)
+    lengths = np.diff(np.append(starts, len(repeats)))
+    times = np.minimum(lengths, 63).astype(np.uint64) << (np.uint64(58) - members.row_bits)
+    free = np.uint64(58) - members.row_bits - np.uint64(len(starts).bit_length())
+    keys = np.repeat(times | (np.arange(len(starts), dtype=np.uint64) << free), lengths)
+    owners = members.rows
+    packed = (owners.astype(np.uint64) << (np.uint64(64) - members.row_bits)) | keys
+    packed.sort()
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=rows))])
+    return Hashes(packed << members.row_bits, offsets)
 
 
-def _candidates(entries: _Entries, needed: Ints, middle: int | None) -> Iterator[tuple[Ints, Ints]]:
+def _candidates(sets: Hashes, needed: Ints, middle: int | None) -> Iterator[tuple[Ints, Ints]]:
     """Pairs of rows that share one of their rarest members, each once.
 
-    Members are put in one order for all rows, by how often they occur and then by hash. Of a row's n members at
-    least `needed` are shared with a similar row, so the first n - needed + 1 hold one that both have.
+    Of a row's n members at least `needed` are shared with a similar row, so the first n - needed + 1 of them, in an
+    order that is the same for all rows, hold one that both have.
     """
-    row_bits = np.uint64(max(1, len(needed).bit_length()))
-    key_bits = np.uint64(64) - row_bits
-    packed = (entries.rows.astype(np.uint64) << key_bits) | (_rarity_keys(entries.values) >> row_bits)
-    packed.sort()
-    rows = (packed >> key_bits).astype(np.int64)
-    counts = np.bincount(rows, minlength=len(needed))
-    places = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    rare = places <= (counts - needed)[rows]
-    packed = (packed[rare] << row_bits) | rows[rare].astype(np.uint64)
+    row_bits = np.uint64(max(1, sets.rows.bit_length()))
+    places = np.arange(len(sets.values)) - sets.offsets[sets.owners]
+    rare = places <= (sets.lengths - needed)[sets.owners]
+    packed = sets.values[rare] | sets.owners[rare].astype(np.uint64)  # keys leave the row's bits free
     packed.sort()
     rows = (packed & ((np.uint64(1) << row_bits) - np.uint64(1))).astype(np.int64)
     seen = np.zeros(0, np.uint64)
@@ -156,13 +188,6 @@ def _candidates(entries: _Entries, needed: Ints, middle: int | None) -> Iterator
         pairs = pairs[~np.isin(pairs, seen, assume_unique=True)] if len(seen) else pairs
         seen = np.concatenate([seen, pairs])
         yield (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
-
-
-def _rarity_keys(values: Array64) -> Array64:
-    """Keys that sort hashes from rare to common: six bits say how often one occurs, the rest is the hash."""
-    places, size = _places(values)
-    times = np.minimum(np.bincount(places, minlength=size), 63).astype(np.uint64)
-    return (times[places] << np.uint64(58)) | (values >> np.uint64(6))
 
 
 def _unique(values: Array64) -> Array64:
@@ -183,21 +208,12 @@ def _together(rows: Ints, keys: Array64, middle: int | None) -> Iterator[tuple[I
     begin = 0
     while begin < len(rows):
         done = totals[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(totals, done + _CHUNK, side="right")))
+        end = max(begin + 1, int(np.searchsorted(totals, done + _PAIRS, side="right")))
         repeat = earlier[begin:end]
         second = np.repeat(np.arange(begin, end), repeat)
         ramp = np.arange(len(second)) - np.repeat(np.cumsum(repeat) - repeat, repeat)
         yield rows[groups[second] + ramp], rows[second]
         begin = end
-
-
-def _verify(
-    rows: Hashes, first: Ints, second: Ints, threshold: float
-) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
-    shared = overlaps(rows, first, second)
-    similarity = shared / (rows.lengths[first] + rows.lengths[second] - shared)
-    good = (shared > 0) & (similarity >= threshold)
-    return first[good], second[good], similarity[good]
 
 
 def overlaps(sets: Hashes, first: Ints, second: Ints) -> Ints:
@@ -208,7 +224,7 @@ def overlaps(sets: Hashes, first: Ints, second: Ints) -> Ints:
     begin = 0
     while begin < len(first):
         done = work[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(work, done + _CHUNK, side="right")))
+        end = max(begin + 1, int(np.searchsorted(work, done + _COMPARED, side="right")))
         shared[begin:end] = _overlaps(sets, first[begin:end], second[begin:end])
         begin = end
     return shared

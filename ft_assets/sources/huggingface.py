@@ -6,14 +6,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from fsspec.core import url_to_fs
 
 from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.recipe_data import HuggingFaceSource
 from ft_assets.sources.arrow_rows import BATCH, read_batches, wanted_columns
 from ft_assets.sources.rejected import Rejected
 from ft_assets.sources.row import Row
-from ft_assets.sources.stored_file import stamp_of
+from ft_assets.sources.stored_file import StoredFile
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -51,9 +50,7 @@ def dataset_stamp(source: HuggingFaceSource) -> str | None:
     """Changes when the dataset does; None where only the hub could tell."""
     if not _is_folder(source):
         return source.revision if _COMMIT.fullmatch(source.revision) else None
-    store, path = url_to_fs(source.dataset)
-    store.invalidate_cache()
-    return stamp_of(info for _, info in sorted(store.find(path, detail=True).items()))
+    return StoredFile(source.dataset).stamp()
 
 
 def _is_folder(source: HuggingFaceSource) -> bool:

@@ -39,10 +39,10 @@ def read_lines(file: StoredFile) -> Iterator[Line | Rejected]:
     try:
         for chunk in utf8_chunks(file):
             yield from splitter.split(chunk)
-        yield from splitter.rest()
+        yield splitter.rest()
     except Damaged as error:
-        half = (line._replace(whole=False) for line in splitter.rest() if isinstance(line, Line))
-        yield from half
+        if isinstance(half := splitter.rest(), Line):
+            yield half._replace(whole=False)
         yield damage(file, splitter.number, error)
 
 
@@ -73,7 +73,7 @@ def utf8_chunks(file: StoredFile) -> Iterator[bytes]:
 
 def damage(file: StoredFile, line: int, error: Damaged) -> Rejected:
     """What is said, once, about all that lies behind the damage."""
-    detail = f"the file is damaged from here on ({error}); the rows before are used; copy it again"
+    detail = f"the file is damaged from here on ({error!s:.200}); the rows before are used; copy it again"
     return Rejected(file.name, line, "damaged_file", detail, "")
 
 
@@ -87,18 +87,19 @@ class _Splitter:
     def split(self, chunk: bytes) -> Iterator[Line | Rejected]:
         *ends, tail = chunk.split(b"\n")
         for end in ends:
-            yield from self._line(end)
+            yield self._line(end)
         self._add(tail)
 
-    def rest(self) -> Iterator[Line | Rejected]:
-        return self._line(b"")  # where the last line has its end, one more that is blank
+    def rest(self) -> Line | Rejected:
+        """The last line; blank where the one before has its end."""
+        return self._line(b"")
 
     def _add(self, part: bytes) -> None:
         if len(self._tail) + len(part) > LONGEST:
             self._too_long = True
         self._tail += part[: LONGEST + 1 - len(self._tail)]
 
-    def _line(self, end: bytes) -> Iterator[Line | Rejected]:
+    def _line(self, end: bytes) -> Line | Rejected:
         self.number += 1
         raw = end
         if self._tail or len(end) > LONGEST:
@@ -106,11 +107,7 @@ class _Splitter:
             raw, self._tail = bytes(self._tail), bytearray()
         if self._too_long:
             self._too_long = False
-            yield self._rejected("line_too_long", f"the line is over {LONGEST >> 20} MB; split it", raw)
-        else:
-            yield self._decoded(raw)
-
-    def _decoded(self, raw: bytes) -> Line | Rejected:
+            return self._rejected("line_too_long", f"the line is over {LONGEST >> 20} MB; split it", raw)
         try:
             return Line(self.number, raw.decode())
         except UnicodeDecodeError as error:

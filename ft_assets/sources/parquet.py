@@ -32,7 +32,7 @@ def read_parquet(file: StoredFile, fields: Collection[str]) -> Iterator[Row | Re
             parquet = pq.ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             raise WrongInput(
-                f"{file.path}: not a Parquet file ({error}); name another or correct `type`"
+                f"{file.path}: not a Parquet file ({error!s:.200}); name another or correct `type`"
             ) from error
         columns = wanted_columns(parquet.schema_arrow.names, fields)
         before = 0
@@ -52,5 +52,5 @@ def _read_group(
             line += 1
     except (pa.ArrowException, OSError) as error:
         last = before + parquet.metadata.row_group(group).num_rows
-        detail = f"rows {line + 1} to {last} are damaged ({error}); copy the file again"
+        detail = f"rows {line + 1} to {last} are damaged ({error!s:.200}); copy the file again"
         yield Rejected(name, line + 1, "damaged_file", detail, "")

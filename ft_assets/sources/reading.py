@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ from ft_assets.sources.rejected import Rejected, start_of
 from ft_assets.sources.row import BadRow, Row, text_of, wrong_type
 from ft_assets.sources.shapes import SHAPE_FIELDS, find_shape, read_shape
 
-_OWN_FIELDS = frozenset({"id", "created_at", "slice", "license", "consent", "author"})
 _ID = re.compile(r"[\w.:-]{1,64}")
 _LONGEST_WORD = 200  # characters: these words become keys of tables that people read
 
@@ -52,20 +51,26 @@ def read_rows(rows: Iterable[Row | Rejected], source: RowSource, place: Place) -
 
 def fields_read(source: RowSource) -> frozenset[str]:
     """Names of every field that may be looked at."""
-    return SHAPE_FIELDS | _OWN_FIELDS | ({source.group_field} if source.group_field else frozenset())
+    return SHAPE_FIELDS | _OWN_FIELDS.keys() | ({source.group_field} if source.group_field else frozenset())
 
 
 def _examples(
     rows: Iterable[Row | Rejected], source: RowSource, place: Place, shapes: Counter[str]
 ) -> Iterator[Example | Rejected]:
     wanted = None if source.format == "auto" else source.format
+    otherwise = {"source": place.name, "created_at": place.created_at}
+    otherwise |= {"slice": source.slice, "license": source.license, "consent": source.consent}
     for row in rows:
         if isinstance(row, Rejected):
             yield row
             continue
         try:
             shape = find_shape(row.fields, wanted)
-            example = Example(**read_shape(row.fields, shape)._asdict(), **_about(row, source, place))
+            said = read_shape(row.fields, shape)
+            about = {**otherwise, "line": row.line, **_about(row.fields, source.group_field, place.name)}
+            example = Example(
+                messages=said.messages, rejected=said.rejected, desirable=said.desirable, **about
+            )
         except BadRow as bad:
             yield _rejected(row, place, bad.reason, bad.detail)
         except RecursionError:
@@ -76,57 +81,62 @@ def _examples(
 
 
 def _rejected(row: Row, place: Place, reason: str, detail: str) -> Rejected:
-    return Rejected(
-        place.name, row.line, reason, detail, start_of(row.fields if row.text is None else row.text)
-    )
+    start = start_of(row.fields if row.text is None else row.text)
+    return Rejected(place.name, row.line, reason, detail, start)
 
 
-def _about(row: Row, source: RowSource, place: Place) -> dict[str, Any]:
-    fields = row.fields
-    return {
-        "source": _source(fields.get("id"), place.name),
-        "line": row.line,
-        "license": _word(fields, "license", source.license),
-        "consent": _word(fields, "consent", source.consent),
-        "slice": _word(fields, "slice", source.slice),
-        "group": _name(fields, source.group_field) if source.group_field else None,
-        "author": _name(fields, "author"),
-        "created_at": _created_at(fields.get("created_at"), place.created_at),
-    }
+def _about(fields: dict[str, Any], group_field: str | None, name: str) -> dict[str, Any]:
+    """What the row says about itself, as fields of an Example."""
+    said: dict[str, Any] = {}
+    for field in _OWN_FIELDS.keys() & fields.keys():
+        if fields[field] is not None:
+            said[field] = _OWN_FIELDS[field](fields[field], field)
+    own_id = said.pop("id", None)
+    if own_id is not None:
+        said["source"] = f"{name}#{own_id}"
+    if group_field and (group := fields.get(group_field)) is not None:
+        said["group"] = _name(group, group_field)
+    return said
 
 
-def _source(own_id: Any, name: str) -> str:
+def _own_id(value: Any, _: str) -> str | None:
     # An id of other characters may be an address or a sentence; file and line name the row as well.
-    fits = isinstance(own_id, str | int) and _ID.fullmatch(str(own_id))
-    return f"{name}#{own_id}" if fits else name
+    return str(value) if isinstance(value, str | int) and _ID.fullmatch(str(value)) else None
 
 
-def _word(fields: dict[str, Any], field: str, otherwise: str | None) -> str | None:
-    if fields.get(field) is None:
-        return otherwise
-    word = text_of(fields[field], field)
+def _word(value: Any, field: str) -> str:
+    word = text_of(value, field)
     if len(word) > _LONGEST_WORD:
         raise BadRow("too_long", f"over {_LONGEST_WORD} characters; write a short name", field)
     return word
 
 
-def _name(fields: dict[str, Any], field: str) -> str | None:
-    value = fields.get(field)
-    if type(value) is int:  # which a bool is not
-        return str(value)
-    return None if value is None else text_of(value, field)
+def _name(value: Any, field: str) -> str | None:
+    if value != value:  # a table may say NaN for nothing
+        return None
+    if isinstance(value, list | dict | bytes):
+        wrong_type(field, value, "a name", "write a string or a number")
+    return text_of(str(value), field)
 
 
-def _created_at(value: Any, otherwise: datetime) -> datetime:
-    if value is None:
-        return otherwise
+def _moment(value: Any, field: str) -> datetime:
     if isinstance(value, date):  # what tables hold; datetime is one
         value = value.isoformat()
     if not isinstance(value, str):
-        wrong_type("created_at", value, "a time", "write ISO 8601, as 2026-11-21T10:05:00Z")
+        wrong_type(field, value, "a time", "write ISO 8601, as 2026-11-21T10:05:00Z")
     try:
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         problem = f"{value!r:.80} is no time; write ISO 8601, as 2026-11-21T10:05:00Z"
-        raise BadRow("wrong_time", problem, "created_at") from error
+        raise BadRow("wrong_time", problem, field) from error
+
+
+_OWN_FIELDS: dict[str, Callable[[Any, str], Any]] = {
+    "id": _own_id,
+    "created_at": _moment,
+    "slice": _word,
+    "license": _word,
+    "consent": _word,
+    "author": _name,
+}

@@ -20,7 +20,6 @@ def build_sensors(recipe: Recipe) -> list[dg.SensorDefinition]:
 
 
 def _sources_sensor(recipe: Recipe) -> dg.SensorDefinition:
-
     @dg.sensor(
         name=f"{recipe.model}_sources_sensor",
         description="Opens a batch when a source of the recipe has new content, and adds the partition of "

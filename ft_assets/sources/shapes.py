@@ -40,9 +40,8 @@ def find_shape(fields: _Fields, wanted: RowFormat | None = None) -> RowFormat:
         )
     if wanted is None or wanted == found:
         return found
-    judged = (
-        found == "kto" and wanted == "prompt_completion"
-    )  # an answer may be there because nobody liked it
+    # Read so, a KTO row would teach its answer even where nobody liked it.
+    judged = found == "kto" and wanted == "prompt_completion"
     if judged or not present.issuperset(_SHAPES[wanted].needs):
         raise BadRow(
             "other_shape", f"the row is {found}, and the recipe wants {wanted}; write `format: auto` for both"
@@ -56,12 +55,15 @@ def _first(present: frozenset[str]) -> RowFormat | None:
 
 
 def read_shape(fields: _Fields, shape: RowFormat) -> Said:
-    """What a row of this shape says.
+    """What a row of this shape says, after the system turn that a field `system` may hold.
 
     Raises:
         BadRow: names the field, and what to write instead.
     """
     said = _SHAPES[shape].read(fields)
+    if (system := fields.get("system")) and said.messages[:1] and said.messages[0].role != "system":
+        first = Message(role="system", content=text_of(system, "system"))
+        said = said._replace(messages=(first, *said.messages))
     if not said.messages or said.messages[-1].role != "assistant":
         raise BadRow("no_answer", "the last turn is not an assistant's answer; end with the answer to learn")
     if len(said.messages) < 2:
@@ -74,14 +76,14 @@ def _messages(fields: _Fields) -> Said:
 
 
 def _sharegpt(fields: _Fields) -> Said:
-    return Said((*_system(fields), *read_turns(fields["conversations"], "conversations")))
+    return Said(read_turns(fields["conversations"], "conversations"))
 
 
 def _alpaca(fields: _Fields) -> Said:
     asked = text_of(fields["instruction"], "instruction")
     if given := fields.get("input"):
         asked = f"{asked}\n\n{text_of(given, 'input')}"
-    return Said((*_system(fields), *_history(fields), _user(asked), _answer(fields["output"], "output")))
+    return Said((*_history(fields), _user(asked), _answer(fields["output"], "output")))
 
 
 def _prompt_completion(fields: _Fields) -> Said:
@@ -102,7 +104,9 @@ def _preference(fields: _Fields) -> Said:
             "rejected",
         )
     if rejected[-1].role != "assistant":
-        raise BadRow("no_answer", "the last turn is not an assistant's; end with the worse answer", "rejected")
+        raise BadRow(
+            "no_answer", "the last turn is not an assistant's; end with the worse answer", "rejected"
+        )
     return Said(chosen, rejected=rejected[-1])
 
 
@@ -126,11 +130,6 @@ def _user(text: str) -> Message:
 
 def _answer(value: Any, field: str) -> Message:
     return Message(role="assistant", content=text_of(value, field))
-
-
-def _system(fields: _Fields) -> tuple[Message, ...]:
-    value = fields.get("system")
-    return (Message(role="system", content=text_of(value, "system")),) if value else ()
 
 
 def _history(fields: _Fields) -> list[Message]:

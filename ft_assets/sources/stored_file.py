@@ -69,10 +69,13 @@ class StoredFile:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
     def stamp(self) -> str | None:
-        """Changes when the file is written; None where its store keeps no time or tag to tell by."""
+        """Changes when the file, or one in the folder, is written; None where its store has nothing to tell by."""
         with self._plain_errors():
             self._store.invalidate_cache()
-            return stamp_of([self._store.info(self._location)])
+            info = self._store.info(self._location)
+            if info.get("type") != "directory":
+                return _stamp([info])
+            return _stamp(info for _, info in sorted(self._store.find(self._location, detail=True).items()))
 
     @contextmanager
     def packed(self) -> Iterator[BufferedReader]:
@@ -150,8 +153,7 @@ class StoredFile:
             raise BrokenEnvironment(f"{self.path} cannot be reached: {error}") from error
 
 
-def stamp_of(files: Iterable[dict[str, Any]]) -> str | None:
-    """Changes when a file does that fsspec describes so; None where the store keeps no time or tag to tell by."""
+def _stamp(files: Iterable[dict[str, Any]]) -> str | None:
     names = ("name", "mtime", "LastModified", "ETag", "size")
     marks = [{name: str(file[name]) for name in names if name in file} for file in files]
     told = marks and all(mark.keys() - {"name", "size"} for mark in marks)

@@ -1,7 +1,6 @@
 """A batch is stored once, and named by its content."""
 
-import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -11,7 +10,8 @@ import pytest
 
 from ft_assets.errors import WrongInput
 from ft_assets.recipe_data import FileSource
-from ft_assets.sources.batch_files import ROW_GROUP, read_shapes
+from ft_assets.sources import batch_files
+from ft_assets.sources.batch_files import read_shapes
 from ft_assets.sources.batches import batch_folder, find_batch, list_batches, open_batch
 from ft_assets.sources.docstrings import read_docstrings
 from ft_assets.sources.example import EXAMPLE_SCHEMA, Example, Message, from_table
@@ -74,25 +74,22 @@ def test_a_batch_of_nothing_but_unreadable_rows_is_evidence(home: Home) -> None:
     assert key and pq.read_table(batch_folder(home, "tiny", key) / "rows.parquet").num_rows == 0
 
 
-def test_rows_are_written_in_groups_as_they_come(home: Home) -> None:
-    def rows(count: int) -> Iterator[Example | Rejected]:
-        return (_example(f"answer {number} {'x' * 200}", _NOW) for number in range(count))
-
-    tracemalloc.start()
-    try:
-        key = open_batch(home, "tiny", rows(5 * ROW_GROUP + 1), "file")
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    metadata = pq.read_metadata(batch_folder(home, "tiny", key or "") / "rows.parquet")
-    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [ROW_GROUP] * 5 + [1]
-    assert peak < 3 * ROW_GROUP * 4_000  # the groups but not the file
+def _group_sizes(home: Home, rows: Iterable[Example | Rejected]) -> list[int]:
+    folder = batch_folder(home, "tiny", open_batch(home, "tiny", rows, "file") or "")
+    metadata = pq.read_metadata(folder / "rows.parquet")
+    return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
 
 
-def test_long_rows_come_in_smaller_groups(home: Home) -> None:
-    rows = [_example(f"{number}{'x' * 30_000_000}", _NOW) for number in range(4)]
-    key = open_batch(home, "tiny", rows, "file")
-    assert pq.read_metadata(batch_folder(home, "tiny", key or "") / "rows.parquet").num_row_groups == 2
+def test_rows_are_written_in_groups_as_they_come(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_files, "ROW_GROUP", 100)
+    rows = (_example(f"answer {number}", _NOW) for number in range(301))
+    assert _group_sizes(home, rows) == [100, 100, 100, 1]
+
+
+def test_long_rows_come_in_smaller_groups(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_files, "_GROUP_CHARACTERS", 1_000)
+    rows = [_example(f"{number}{'x' * 400}", _NOW) for number in range(7)]
+    assert _group_sizes(home, rows) == [3, 3, 1]
 
 
 def test_groups_and_authors_of_sources_are_kept_as_hashes(home: Home) -> None:

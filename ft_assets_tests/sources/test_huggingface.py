@@ -32,7 +32,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [{"messages": TURNS, "picture": b"\0", "id": number} for number in range(2_500)]
     datasets.Dataset.from_list(rows).save_to_disk(folder / "one")
     short = datasets.Dataset.from_dict({"prompt": ["a", None], "completion": ["b", "c"]})
-    datasets.DatasetDict(train=short, test=short.select([0])).save_to_disk(folder / "two")
+    datasets.DatasetDict({"train": short, "test": short.select([0])}).save_to_disk(folder / "two")
     return folder
 
 

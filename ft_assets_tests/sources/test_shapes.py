@@ -232,3 +232,16 @@ def test_a_forced_shape_rejects_the_others(tmp_path: Path) -> None:
 def test_a_forced_shape_is_taken_from_a_row_that_has_several(tmp_path: Path) -> None:
     example = _one(tmp_path, _PREFERENCES["prompt said twice"], format="messages")
     assert example.rejected is None
+
+
+def test_a_system_field_comes_first_unless_the_turns_have_one(tmp_path: Path) -> None:
+    example = _one(tmp_path, {"messages": TURNS, "system": "Be brief."})
+    assert [turn.role for turn in example.messages] == ["system", "user", "assistant"]
+    turns = [{"role": "system", "content": "Be long."}, *TURNS]
+    example = _one(tmp_path, {"messages": turns, "system": "Be brief."})
+    assert [turn.content for turn in example.messages][:2] == ["Be long.", "Hello?"]
+
+
+def test_an_assistant_that_only_calls_a_tool_needs_no_content(tmp_path: Path) -> None:
+    example = _one(tmp_path, {"messages": [TURNS[0], {"role": "assistant", "tool_calls": _CALLS}]})
+    assert example.answer == "" and example.messages[-1].tool_calls

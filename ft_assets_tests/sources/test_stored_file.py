@@ -28,7 +28,7 @@ def _zip(content: bytes) -> bytes:
 _PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
     "zst": zstandard.compress,
-    "bz2": bz2.compress,
+    "bz2": lambda content: bz2.compress(content, 1),  # small blocks: damage costs a whole one
     "xz": lzma.compress,
     "zip": _zip,
 }
@@ -52,10 +52,10 @@ def test_files_packed_in_several_parts_are_read_to_the_end(tmp_path: Path, endin
 @pytest.mark.parametrize("ending", ["gz", "zst", "bz2", "xz"])
 def test_a_truncated_file_keeps_the_rows_before_the_damage(tmp_path: Path, ending: str) -> None:
     generator = random.Random(1)
-    content = "\n".join(row(id=n, noise=generator.randbytes(400).hex()) for n in range(5_000)).encode()
+    content = "\n".join(row(id=n, noise=generator.randbytes(400).hex()) for n in range(1_500)).encode()
     packed = _PACKERS[ending](content)
     examples, (bad,) = read_bytes(tmp_path, f"a.jsonl.{ending}", packed[: len(packed) // 2])
-    assert 1_000 < len(examples) < 3_000
+    assert 300 < len(examples) < 1_000
     assert [example.line for example in examples] == list(range(1, len(examples) + 1))
     assert bad.reason == "damaged_file" and "copy it again" in bad.detail
     assert bad.line in (len(examples), len(examples) + 1)

@@ -35,7 +35,7 @@ class Recogniser:
         never: text before a value that says it is none.
         accept: a last look at a value.
         loose: a value may be part of a longer word, as its own pattern says where it ends.
-        digits: a text with fewer has no value.
+        digits: fewest ASCII digits of a value.
         cues: one of these must be in a text, in lower case, that has a value which stands alone.
         form: the same of a pattern; None: any text may have one.
     """
@@ -73,7 +73,7 @@ class Recogniser:
     def _is_value(self, view: View, start: int, end: int) -> bool:
         value = view.text[start:end]
         before = view.text[max(0, start - _CONTEXT_CHARS) : start]
-        if self.accept and not self.accept(value):
+        if _digits(value) < self.digits or (self.accept and not self.accept(value)):
             return False
         if self.never and self.never.search(before):
             return False
@@ -99,6 +99,10 @@ def _has_one(words: tuple[str, ...], text: str) -> bool:
         if word in text:
             return True
     return False
+
+
+def _digits(value: str) -> int:
+    return sum("0" <= letter <= "9" for letter in value)
 
 
 def _same_line(before: str) -> str:

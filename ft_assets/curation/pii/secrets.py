@@ -50,14 +50,12 @@ _TOKENS: dict[str, str] = {
     "AGE-SECRET-KEY-1": r"[0-9A-Z]{58}",
     "eyJ": r"[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}",  # JSON web token
 }
-# Tokens that start with what any text may hold.
 _MORE_TOKENS = (
     r"SG\.[\w-]{16,32}\.[\w-]{16,64}"  # SendGrid
-    r"|(?:SK|AC)[0-9a-f]{32}"  # Twilio
     r"|[0-9a-f]{32}-us\d{1,2}"  # Mailchimp
     r"|\d{8,10}:AA[\w-]{33}"  # Telegram bot
 )
-_MORE_TOKENS_FORM = r"SG\.[\w-]{16}|(?:SK|AC)[0-9a-f]{32}|[0-9a-f]{8}-us\d|\d:AA[\w-]{33}"
+_TWILIO = r"[SA][KC][0-9a-f]{32}"
 _NAME = (
     r"(?:api[ _-]?key|access[ _-]?key|account[_-]?key|shared[_-]?access[_-]?(?:key|signature)|secret|token|passw(?:or)?d"
     r"|passwort|passwd|passcode|passphrase|pwd|private_key_id)(?:[_-]?(?:access[_-]?)?key|_?value|_?string)?"
@@ -130,20 +128,23 @@ def _is_argument(match: re.Match[str]) -> bool:
     return before[-1:] in ("(", ",", "[") or match.string[match.end() : match.end() + 1] in (",", ")", "]")
 
 
-def _secret(find: Find, *cues: str, form: str | None = None) -> Recogniser:
+def _secret(find: Find, *cues: str, digits: int = 1, form: str | None = None) -> Recogniser:
     pattern = re.compile(form) if form else None
-    return Recogniser("SECRET", find, alone=re.compile(""), loose=True, cues=cues, form=pattern)
+    return Recogniser(
+        "SECRET", find, alone=re.compile(""), loose=True, digits=digits, cues=cues, form=pattern
+    )
 
 
 SECRETS: tuple[Recogniser, ...] = (
-    _secret(_values(_PRIVATE_KEY), "private key"),
+    _secret(_values(_PRIVATE_KEY), "private key", digits=0),
     _secret(
         _token("|".join(re.escape(start) + rest for start, rest in _TOKENS.items())),
         *(start.lower() for start in _TOKENS),
     ),
-    _secret(_token(_MORE_TOKENS), form=_MORE_TOKENS_FORM),
-    _secret(_values(_AUTHORIZATION, _is_mixed), "bearer", "basic"),
-    _secret(_values(_URL_PASSWORD), "://", form=r"://[^\s/@]{1,200}@"),
+    _secret(_token(_MORE_TOKENS), "sg.", "-us", ":aa"),
+    _secret(_token(_TWILIO), form=_TWILIO),
+    _secret(_values(_AUTHORIZATION), "bearer", "basic"),
+    _secret(_values(_URL_PASSWORD), "://", digits=0, form=r"://[^\s/@]{1,200}@"),
     _secret(_values(_SIGNATURE), "sig="),
     _secret(_values(_CREDENTIAL, _is_credential), *_NAME_CUES),
 )

@@ -10,7 +10,6 @@ _INVISIBLE = re.compile(
 )
 # Scripts that are written without blanks: a letter next to a number is not part of it.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-_UNSPACED_LETTER = re.compile(f"[{_UNSPACED}]")
 _HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63"
 # Letters that a case-blind pattern takes for an ASCII one.
 _CASE_TWINS = {"ſ": "s", "\u212a": "K", "ı": "i", "İ": "I"}
@@ -31,7 +30,9 @@ def _plain_characters() -> dict[int, str]:
 
 
 _PLAIN = _plain_characters()
-_ODD = re.compile(f"[{re.escape(''.join(map(chr, _PLAIN)))}{_UNSPACED}{_INVISIBLE.pattern[1:]}")
+# One range for all beyond the basic plane, as a class with many of them is searched ten times slower.
+_BASIC = re.escape("".join(chr(code) for code in _PLAIN if code < 0x10000))
+_ODD = re.compile(f"[{_BASIC}{_UNSPACED}\U00010000-\U0010ffff{_INVISIBLE.pattern[1:]}")
 
 
 class View:
@@ -47,13 +48,10 @@ class View:
 
     def __init__(self, original: str) -> None:
         self._dropped: list[int] = []
-        self.text = original if original.isascii() or not _ODD.search(original) else self._plain(original)
+        self.text = original if original.isascii() else self._plain(original)
         self.lower = self.text.lower()
-        count = self.text.count
-        self.digits = (
-            count("0") + count("1") + count("2") + count("3") + count("4")
-            + count("5") + count("6") + count("7") + count("8") + count("9")
-        )  # fmt: skip
+        written = self.text.encode(errors="surrogatepass")
+        self.digits = len(written) - len(written.translate(None, b"0123456789"))
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where in the original the view's characters from `start` to `end` are."""
@@ -62,9 +60,20 @@ class View:
         return self._position(start), self._position(end - 1) + 1
 
     def _plain(self, original: str) -> str:
-        for kept, match in enumerate(_INVISIBLE.finditer(original)):
-            self._dropped.append(match.start() - kept)
-        return _UNSPACED_LETTER.sub(" ", _INVISIBLE.sub("", original)).translate(_PLAIN)
+        text = _ODD.sub(_usual, original)
+        if len(text) < len(original):
+            for kept, match in enumerate(_INVISIBLE.finditer(original)):
+                self._dropped.append(match.start() - kept)
+        return text
 
     def _position(self, index: int) -> int:
         return index + bisect_right(self._dropped, index)
+
+
+def _usual(odd: re.Match[str]) -> str:
+    character = odd[0]
+    if usual := _PLAIN.get(ord(character)):
+        return usual
+    if _INVISIBLE.match(character):
+        return ""
+    return " " if character < "\U00010000" else character
