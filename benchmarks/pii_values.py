@@ -12,8 +12,8 @@ from random import Random
 Make = Callable[[Random], str]
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _ALNUM = string.ascii_letters + string.digits
-_FIRST = "ann ben carla dmitri elif femi grace hiro ines jonas kofi lena mateo noor olga pavel".split()
-_LAST = "adler brandt costa diaz eriksen fischer gupta haddad ito jansen kowalska lopez moreau novak okoye".split()
+_FIRST = ["ann", "ben", "carla", "dmitri", "elif", "femi", "grace", "hiro", "ines", "jonas", "kofi", "lena", "mateo", "noor", "olga", "pavel"]
+_LAST = ["adler", "brandt", "costa", "diaz", "eriksen", "fischer", "gupta", "haddad", "ito", "jansen", "kowalska", "lopez", "moreau", "novak", "okoye"]
 
 
 def digits(random: Random, count: int) -> str:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from ft_assets.curation.normalise import normalise, normalise_json
 from ft_assets.curation.redaction import Redactor
 from ft_assets.curation.turns import Columns, with_conversations
-from ft_assets.recipe import Curation
+from ft_assets.recipe_data import Curation
 from ft_assets.sources.example import Message, example_id
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ft_assets.curation import answers
+from ft_assets.curation import answers, phrases
 from ft_assets.curation.tokens import Tokenizer
 from ft_assets.curation.turns import Columns, with_conversations
 from ft_assets.errors import WrongInput
@@ -263,8 +263,8 @@ FILTERS: dict[str, Filter] = {
     "bad_preference": _bad_preference,
     "mangled_text": _mangled_text,
     "answer_is_junk": _of_answers(answers.junk),
-    "refusal": _of_answers(answers.refusal),
-    "boilerplate": _of_answers(answers.boilerplate),
+    "refusal": _of_answers(phrases.refusal),
+    "boilerplate": _of_answers(phrases.boilerplate),
     "answer_too_short": _of_answers(answers.too_short),
     "answer_too_long": _of_answers(answers.too_long),
     "prompt_too_long": _prompt_too_long,

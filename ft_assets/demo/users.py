@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from ft_assets.recipe import DocstringSource, Recipe
+from ft_assets.recipe import Recipe
+from ft_assets.recipe_data import DocstringSource
 from ft_assets.sources.batches import list_batches
 from ft_assets.sources.docstrings import function_examples
 from ft_assets.sources.example import Example, from_table

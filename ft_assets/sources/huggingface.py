@@ -35,7 +35,7 @@ def read_huggingface(source: HuggingFaceSource, fields: Collection[str]) -> Iter
     dataset = dataset.select_columns(wanted_columns(dataset.column_names, fields)).with_format("arrow")
     try:
         yield from read_batches(dataset.iter(BATCH), dataset_name(source))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise WrongInput(
             f"{source.dataset}: its files are damaged ({error}); save or load it again"
         ) from error

@@ -12,6 +12,7 @@ from ft_assets.sources.row import Row
 from ft_assets.sources.stored_file import StoredFile
 
 _BUFFER = 1 << 20
+_DAMAGED = (pa.ArrowException, OSError, ValueError)  # the last for names that are not UTF-8
 
 
 def read_parquet(file: StoredFile, fields: Collection[str]) -> Iterator[Row | Rejected]:
@@ -30,11 +31,11 @@ def read_parquet(file: StoredFile, fields: Collection[str]) -> Iterator[Row | Re
         try:
             # Page by page, else a whole row group would be in memory.
             parquet = pq.ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False)
-        except (pa.ArrowException, OSError) as error:
+            columns = wanted_columns(parquet.schema_arrow.names, fields)
+        except _DAMAGED as error:
             raise WrongInput(
                 f"{file.path}: not a Parquet file ({error!s:.200}); name another or correct `type`"
             ) from error
-        columns = wanted_columns(parquet.schema_arrow.names, fields)
         before = 0
         for group in range(parquet.num_row_groups):
             yield from _read_group(parquet, group, columns, file.name, before)
@@ -50,7 +51,7 @@ def _read_group(
         for row in read_batches(batches, name, before):
             yield row
             line += 1
-    except (pa.ArrowException, OSError) as error:
+    except _DAMAGED as error:
         last = before + parquet.metadata.row_group(group).num_rows
         detail = f"rows {line + 1} to {last} are damaged ({error!s:.200}); copy the file again"
         yield Rejected(name, line + 1, "damaged_file", detail, "")

@@ -18,7 +18,7 @@ from collections import Counter
 
 import pyarrow as pa
 
-from ft_assets.recipe import Splitting
+from ft_assets.recipe_data import Splitting
 from ft_assets.splitting.clusters import Cluster, find_clusters
 from ft_assets.splitting.pages import Known, Place, append, read_ledger
 from ft_assets.splitting.passages import Passages, concat, read_passages

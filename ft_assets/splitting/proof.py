@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from ft_assets.curation.near_duplicates import similar_pairs
-from ft_assets.recipe import Splitting
+from ft_assets.recipe_data import Splitting
 from ft_assets.splitting.passages import read_words
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import split_ledger

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from ft_assets.bases.base_models import BASES
 from ft_assets.recipe import Base, Recipe
 from ft_assets.storage.assets import (
     WHEN_READY,
@@ -19,7 +20,6 @@ from ft_assets.storage.assets import (
     upstream,
 )
 from ft_assets.storage.candidates import get_candidate
-from ft_assets.bases.base_models import BASES
 from ft_assets.training.job import Outcome, TrainingJob, discard_work, prepare_job, read_outcome
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from ft_assets.bases.base_models import prepare_base
 from ft_assets.errors import BrokenEnvironment
 from ft_assets.recipe import Training
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.home import Home
-from ft_assets.bases.base_models import prepare_base
 
 Source = tuple[str, Path]
 """Digest and local folder of an artifact."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ft_assets.curation import answers
+from ft_assets.curation import answers, phrases
 from ft_assets.recipe_data import Curation
 
 _SETTINGS = Curation()
@@ -48,11 +48,11 @@ def test_honest_answers_are_not_taken_for_junk(answer: str) -> None:
      "As an AI language model, I cannot provide medical advice.", "I won't be able to answer that.",
      "I am unable to fulfill this request.", "I must decline to answer.", "I do not feel comfortable discussing that.",
      "Unfortunately, I cannot comply with this.", "This content violates our policy.",
-     "It would be unethical for me to write this."],
+     "It would be unethical for me to write this.", "As an AI language model, I do not have feelings."],
 )  # fmt: skip
 def test_refusals_are_told(answer: str) -> None:
-    assert answers.refusal(answer, _SETTINGS)
-    assert answers.refusal(answer, Curation(reject_refusals=False)) is None
+    assert phrases.refusal(answer, _SETTINGS)
+    assert phrases.refusal(answer, Curation(reject_refusals=False)) is None
 
 
 @pytest.mark.parametrize(
@@ -65,17 +65,17 @@ def test_refusals_are_told(answer: str) -> None:
      "I cannot help you until Monday. " + "Here is what to do meanwhile, step by step. " * 10],
 )  # fmt: skip
 def test_helpful_answers_are_not_taken_for_refusals(answer: str) -> None:
-    assert answers.refusal(answer, _SETTINGS) is None
+    assert phrases.refusal(answer, _SETTINGS) is None
 
 
 @pytest.mark.parametrize(
     "answer",
-    ["Sure! Here is the answer:", "I hope this helps!", "As an AI language model, I do not have feelings.",
+    ["Sure! Here is the answer:", "I hope this helps!", "As an AI language model, I can help.",
      "Thank you for your question! Is there anything else?", "Great question! Let me know if you need more.",
      "You're welcome!"],
 )  # fmt: skip
 def test_phrases_that_fit_every_question_are_boilerplate(answer: str) -> None:
-    assert answers.boilerplate(answer, _SETTINGS)
+    assert phrases.boilerplate(answer, _SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_phrases_that_fit_every_question_are_boilerplate(answer: str) -> None:
      "Let me know the order number and I will look it up.", "Herein lies the problem.", "As an aide, he was good."],
 )  # fmt: skip
 def test_answers_that_say_something_are_no_boilerplate(answer: str) -> None:
-    assert answers.boilerplate(answer, _SETTINGS) is None
+    assert phrases.boilerplate(answer, _SETTINGS) is None
 
 
 def test_repetition_is_the_share_of_words_in_repeated_phrases() -> None:

@@ -237,10 +237,10 @@ def _damaged(content: bytes, damage: list[tuple[float, bytes]], kept: float) -> 
 def test_damaged_packed_files(
     pack: Callable[[bytes], bytes], damage: list[tuple[float, bytes]], kept: float
 ) -> None:
-    content = _damaged(pack(_LINES), damage, kept)
-    examples, rejected = _read("a.jsonl", content) or ([], [])
-    assert len(examples) + len(rejected) > 0 or not content
-    assert len(examples) == 200 or rejected or not content
+    read = _read("a.jsonl", _damaged(pack(_LINES), damage, kept))
+    if read is not None:  # too short a piece is no packed file, and may be blank
+        examples, rejected = read
+        assert len(examples) == 200 or rejected
 
 
 @_fuzz

@@ -1,5 +1,6 @@
 """Parquet rows are read a batch at a time; damage costs one row group at most."""
 
+import io
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -72,7 +73,15 @@ def test_a_damaged_row_group_costs_no_other(tmp_path: Path) -> None:
     assert "rows 1001 to 2000" in bad.detail
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"not Parquet", b"PAR1" + b"\xff" * 100 + b"PAR1"])
+def _badly_named() -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"prompt": ["a"]}), file, store_schema=False)
+    return file.getvalue().replace(b"prompt", b"\xe4rompt")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PAR1", b"not Parquet", b"PAR1" + b"\xff" * 100 + b"PAR1", _badly_named()]
+)
 def test_what_is_no_parquet_file_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(WrongInput, match=r"a\.parquet: not a Parquet file"):
         read_bytes(tmp_path, "a.parquet", content)

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from ft_assets.errors import Refused
-from ft_assets.recipe import Recipe, Splitting
+from ft_assets.recipe import Recipe
+from ft_assets.recipe_data import Splitting
 from ft_assets.sources.example import EXAMPLE_SCHEMA, Example, to_table
 from ft_assets.splitting.contamination import search, trained_rows
 from ft_assets.splitting.dataset import take_side

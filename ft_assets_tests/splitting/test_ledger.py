@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ft_assets.errors import Refused
-from ft_assets.recipe import Splitting
+from ft_assets.recipe_data import Splitting
 from ft_assets.sources.example import Example, to_table
 from ft_assets.splitting.ledger import assign, plan
 from ft_assets.splitting.pages import Place, append, read_ledger

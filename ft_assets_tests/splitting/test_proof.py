@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from ft_assets.recipe import Splitting
+from ft_assets.recipe_data import Splitting
 from ft_assets.sources.example import to_table
 from ft_assets.splitting.ledger import assign
 from ft_assets.splitting.proof import find_touching

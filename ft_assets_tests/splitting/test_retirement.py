@@ -10,7 +10,7 @@ from ft_assets.errors import WrongInput
 from ft_assets.recipe import Recipe
 from ft_assets.sources.example import Example, to_table
 from ft_assets.splitting.contamination import Match, search, trained_rows
-from ft_assets.splitting.retirement import marks, retire, retired, fit_to_judge
+from ft_assets.splitting.retirement import fit_to_judge, marks, retire, retired
 from ft_assets.storage.candidates import Candidate, open_candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import retired_rows
