@@ -61,7 +61,9 @@ def _open(source: HuggingFaceSource) -> "Dataset":
     try:
         import datasets
     except ImportError as error:
-        raise BrokenEnvironment("Hugging Face datasets need the package `datasets`; install it") from error
+        raise BrokenEnvironment(
+            "reading Hugging Face datasets needs the package `datasets`; install `ft-assets[hub]`"
+        ) from error
     try:
         if not _is_folder(source):
             return datasets.load_dataset(

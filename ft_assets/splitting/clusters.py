@@ -1,7 +1,7 @@
 """Clusters of near-duplicates: rows that must lie on one side of the split."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,8 +12,8 @@ from ft_assets.curation.words import Array64, Hashes
 from ft_assets.splitting.copies import common_phrases, embedded_questions, equal_values, repeated_answers
 from ft_assets.splitting.passages import Passages
 
-_COMMON_SHARE = 0.05
-_COMMON_ROWS = 5
+_COMMON = 5
+"""Clusters that may share a phrase before it counts as boilerplate."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,24 @@ class Cluster:
         return self.members[0]
 
 
-def find_clusters(new: Passages, known: Passages, jaccard: float, by_group: bool = False) -> list[Cluster]:
+def find_clusters(
+    new: Passages, known: Passages, clusters: Sequence[str], jaccard: float, by_group: bool = False
+) -> list[Cluster]:
     """Every new row in exactly one cluster, clusters from the earliest to the latest.
 
     Two new rows share a cluster when a chain of copies through *new* rows joins them. Known ones keep the clusters
     they have, and are only named.
 
     Args:
+        clusters: the cluster of each known row.
         jaccard: similarity of word 3-grams, 0 to 1, from which two texts are near-copies.
         by_group: rows of one `group` are linked too.
     """
     groups = _Groups(len(new))
-    common = _boilerplate(new, known)
-    for pairs in _links_within(new, jaccard, common, by_group):
-        for i, j in _listed(pairs):
-            groups.join(i, j)
+    groups.join_all(_copies_within(new, jaccard, by_group))
+    # Phrases are counted by cluster, not by row: a row that was copied many times would look like boilerplate.
+    common = _boilerplate(new, groups.labels(), known, clusters)
+    groups.join_all(_embedded_within(new, common))
     touches: defaultdict[int, set[int]] = defaultdict(set)
     for pairs in _links_between(new, known, jaccard, common, by_group):
         for i, j in _listed(pairs):
@@ -72,15 +75,13 @@ def _cluster(new: Passages, members: list[int], known: Passages, touches: set[in
     )
 
 
-def _boilerplate(new: Passages, known: Passages) -> Array64:
-    # Boilerplate is what over 5 % of all rows share: less, and a row copied many times would look like it.
-    texts = Hashes.join([new.texts, known.texts])
-    return common_phrases(texts, np.arange(texts.rows), max(_COMMON_ROWS, _COMMON_SHARE * texts.rows))
+def _boilerplate(new: Passages, labels: Sequence[int], known: Passages, clusters: Sequence[str]) -> Array64:
+    names = [*(f"new {label}" for label in labels), *clusters]
+    groups = np.unique(np.array(names, object), return_inverse=True)[1]
+    return common_phrases(Hashes.join([new.texts, known.texts]), groups, _COMMON)
 
 
-def _links_within(
-    rows: Passages, jaccard: float, common: Array64, by_group: bool
-) -> Iterator[tuple[Ints, Ints]]:
+def _copies_within(rows: Passages, jaccard: float, by_group: bool) -> Iterator[tuple[Ints, Ints]]:
     yield _to_first(rows.keys)
     if by_group:
         named = np.array([i for i, group in enumerate(rows.groups) if group is not None], np.int64)
@@ -92,9 +93,14 @@ def _links_within(
     _, single = np.unique(same, return_index=True)
     pairs = similar_pairs(rows.grams.rows_at(single), None, jaccard)
     yield single[pairs.left], single[pairs.right]
-    for find in (embedded_questions, repeated_answers):
-        pairs = find(rows, rows, common)
-        yield pairs.left, pairs.right
+
+
+def _embedded_within(rows: Passages, common: Array64) -> Iterator[tuple[Ints, Ints]]:
+    _, asked_first = np.unique(rows.keys, return_index=True)
+    pairs = embedded_questions(rows.rows_at(asked_first), rows, common)
+    yield asked_first[pairs.left], pairs.right
+    pairs = repeated_answers(rows, rows, common)
+    yield pairs.left, pairs.right
 
 
 def _links_between(
@@ -154,5 +160,10 @@ class _Groups:
             i = self._parent[i]
         return i
 
-    def join(self, i: int, j: int) -> None:
-        self._parent[self.find(i)] = self.find(j)
+    def join_all(self, links: Iterable[tuple[Ints, Ints]]) -> None:
+        for pairs in links:
+            for i, j in _listed(pairs):
+                self._parent[self.find(i)] = self.find(j)
+
+    def labels(self) -> list[int]:
+        return [self.find(i) for i in range(len(self._parent))]

@@ -22,7 +22,8 @@ from ft_assets.storage.releases import find_release
 
 Kind = Literal["exact", "near", "ngram", "answer", "meaning"]
 
-_COMMON_SHARE = 0.03
+_COMMON = 2
+"""Eval clusters that may share a phrase before it counts as boilerplate."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ def search(
 ) -> list[Match]:
     """Every pair of an eval row and a trained row that are copies, the most similar first.
 
-    A phrase found in over 3 % of the eval clusters (and in at least two) is boilerplate, such as a fixed
-    instruction, and is no evidence of embedding. Only eval rows are counted: a leaked question repeated in
-    a thousand trained rows is still found.
+    A phrase found in more than two eval clusters is boilerplate, such as an instruction that many rows share, and
+    is no evidence of embedding. Only eval rows are counted: a leaked question repeated in a thousand trained rows
+    is still found.
 
     Args:
         eval_rows, trained: at least the columns of `EXAMPLE_SCHEMA`; `cluster` of `eval_rows` and `trained_by` of
@@ -105,7 +106,7 @@ def _found(
     yield "exact", _same_ids(eval_rows, trained)
     yield "exact", _same_questions(eval_rows, left, trained, right)
     yield "near", similar_pairs(left.grams, right.grams, jaccard)
-    common = common_phrases(left.texts, _clusters(eval_rows), max(1, _COMMON_SHARE * _count(eval_rows)))
+    common = common_phrases(left.texts, _clusters(eval_rows), _COMMON)
     yield "ngram", embedded_questions(left, right, common)
     yield "answer", repeated_answers(left, right, common)
     if similarity is not None:
@@ -146,10 +147,6 @@ def _certain(i: Ints, j: Ints) -> Pairs:
 def _clusters(eval_rows: pa.Table) -> Ints:
     names = eval_rows["cluster" if "cluster" in eval_rows.column_names else "id"].to_pylist()
     return np.unique(np.array(names, object), return_inverse=True)[1]
-
-
-def _count(eval_rows: pa.Table) -> int:
-    return int(_clusters(eval_rows).max()) + 1
 
 
 def lineage(home: Home, candidate: Candidate) -> Iterator[Candidate]:

@@ -9,7 +9,7 @@ Embedding is judged by hashed 13-grams of words, as in Brown et al. 2020 (arXiv 
 import numpy as np
 import numpy.typing as npt
 
-from ft_assets.curation.near_duplicates import Ints, Pairs
+from ft_assets.curation.near_duplicates import Ints, Pairs, overlaps
 from ft_assets.curation.words import Array64, Hashes
 from ft_assets.splitting.passages import Words
 
@@ -21,6 +21,9 @@ PHRASE = 5
 
 EMBEDDED = 1 / 3
 """Share of a question's own 13-grams that a text must hold: half of a question is a leak, an idiom is not."""
+
+CONTAINED = 0.9
+"""Share of all of a question's 13-grams that is a leak whatever they are made of."""
 
 
 def common_phrases(texts: Hashes, groups: Ints, more_than: float) -> Array64:
@@ -42,11 +45,15 @@ def common_phrases(texts: Hashes, groups: Ints, more_than: float) -> Array64:
 
 
 def embedded_questions(left: Words, right: Words, common: Array64) -> Pairs:
-    """Pairs where the right text holds at least a third of the left question's 13-grams, boilerplate aside.
+    """Pairs where the right text holds at least a third of the left question's 13-grams, boilerplate aside; or
+    nine in ten with it, since a question that is repeated in many texts looks like boilerplate.
 
-    A question with fewer than 13 words in a row of its own has none, and is never found here.
+    A question with fewer than 13 words in a row has none, and is never found here.
     """
-    return _embedded(left.questions, right.texts, common, EMBEDDED)
+    parts = _embedded(left.questions, right.texts, common, EMBEDDED), _contained(left.questions, right.texts)
+    pairs = Pairs(*(np.concatenate(columns) for columns in zip(*map(_columns, parts), strict=True)))
+    _, first = np.unique(np.stack([pairs.left, pairs.right]), axis=1, return_index=True)
+    return Pairs(pairs.left[first], pairs.right[first], pairs.similarity[first])
 
 
 def repeated_answers(left: Words, right: Words, common: Array64) -> Pairs:
@@ -83,6 +90,36 @@ def _embedded(parts: Hashes, texts: Hashes, common: Array64, at_least: float) ->
     share = shared / own.lengths[i]
     good = share >= at_least
     return Pairs(i[good], j[good], share[good])
+
+
+def _contained(parts: Hashes, texts: Hashes) -> Pairs:
+    """Pairs where the text holds nearly all of the part's 13-grams.
+
+    To hold so many it must hold one of the part's few rarest, so only texts that hold one of those are looked at.
+    """
+    long = np.flatnonzero(parts.lengths >= GRAM)
+    grams = parts.rows_at(long).grams(GRAM).distinct()
+    seen = texts.grams(GRAM)
+    seen = seen.take(_among(seen.values, np.unique(grams.values))).distinct()
+    known, counts = np.unique(seen.values, return_counts=True)
+    at = np.minimum(np.searchsorted(known, grams.values), max(0, len(known) - 1))
+    times = np.where(known[at] == grams.values, counts[at], 0) if len(known) else np.zeros(len(grams.values))
+    needed = np.ceil(CONTAINED * grams.lengths).astype(np.int64)
+    order = np.lexsort((times, grams.owners))
+    rare = order[_places(grams) <= (grams.lengths - needed)[grams.owners]]
+    first, second = equal_values(grams.values[rare], seen.values)
+    packed = (grams.owners[rare][first].astype(np.uint64) << np.uint64(32)) | seen.owners[second].astype(
+        np.uint64
+    )
+    pairs = np.unique(packed)
+    i, j = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    shared = overlaps(Hashes.join([grams, seen]), i, j + grams.rows)
+    good = shared >= needed[i]
+    return Pairs(long[i[good]], j[good], (shared / grams.lengths[i])[good])
+
+
+def _columns(pairs: Pairs) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
+    return pairs.left, pairs.right, pairs.similarity
 
 
 def _own_grams(words: Hashes, common: Array64) -> Hashes:

@@ -60,7 +60,9 @@ def _once(passages: Passages) -> Passages:
 
 
 def _decide(new: Passages, known: Known, settings: Splitting, key: bytes) -> dict[str, Place]:
-    clusters = find_clusters(new, known.passages, settings.cluster_jaccard, settings.strategy == "column")
+    named = [known.places[id].cluster for id in known.passages.ids]
+    by_group = settings.strategy == "column"
+    clusters = find_clusters(new, known.passages, named, settings.cluster_jaccard, by_group)
     fresh = [cluster for cluster in clusters if not cluster.touches]
     sides = deal(fresh, settings, key, _dealt(known))
     return {

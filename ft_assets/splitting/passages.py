@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from ft_assets.curation.near_duplicates import GRAM
+from ft_assets.curation.near_duplicates import GRAM, Ints
 from ft_assets.curation.turns import Columns
 from ft_assets.curation.words import Array64, Hashes, hash_words, text_key
 
@@ -32,6 +32,10 @@ class Words:
 
     questions: Hashes
     answers: Hashes
+
+    def rows_at(self, indices: Ints) -> "Words":
+        """The words of the rows at these indices, in their order."""
+        return Words(self.questions.rows_at(indices), self.answers.rows_at(indices))
 
     @cached_property
     def texts(self) -> Hashes:

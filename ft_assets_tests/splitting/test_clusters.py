@@ -1,7 +1,8 @@
 """Near-duplicate clusters."""
 
 from ft_assets.sources.example import to_table
-from ft_assets.splitting.clusters import find_clusters
+from ft_assets.splitting.clusters import Cluster
+from ft_assets.splitting.clusters import find_clusters as find
 from ft_assets.splitting.passages import Passages, read_passages
 from ft_assets_tests.splitting.rows import changed, example, unrelated
 
@@ -11,6 +12,10 @@ def passages(*examples) -> Passages:
 
 
 NOBODY = passages()
+
+
+def find_clusters(new: Passages, known: Passages, jaccard: float, by_group: bool = False) -> list[Cluster]:
+    return find(new, known, known.ids, jaccard, by_group)
 
 
 def test_unrelated_rows_are_clusters_of_one() -> None:
@@ -90,3 +95,22 @@ def test_thousands_of_copies_of_one_row_are_one_cluster() -> None:
     question = unrelated(1)[0].prompt
     rows = [example(question, f"Answer {number}.") for number in range(3_000)]
     assert len(find_clusters(passages(*rows), NOBODY, 0.5)) == 1
+
+
+def test_rows_of_one_of_many_templates_are_no_copies() -> None:
+    templates = [row.prompt for row in unrelated(4, words=18, seed=5)]
+    rows = [
+        example(f"{templates[number % 4]} {row.prompt}", row.answer)
+        for number, row in enumerate(unrelated(80, words=16))
+    ]
+    assert len(find_clusters(passages(*rows), NOBODY, 0.5)) == 80
+    half = find_clusters(passages(*rows[40:]), passages(*rows[:40]), 0.5)
+    assert [(len(cluster.members), cluster.touches) for cluster in half] == [(1, ())] * 40
+
+
+def test_a_question_embedded_in_many_texts_is_still_a_copy_of_each() -> None:
+    question, *others = (row.prompt for row in unrelated(21, words=40))
+    rows = [example(question), *(example(f"{text} {question} {text[::-1]}") for text in others)]
+    assert len(find_clusters(passages(*rows), NOBODY, 0.9)) == 1
+    (late,) = find_clusters(passages(rows[0]), passages(*rows[1:]), 0.9)
+    assert len(late.touches) == 20
