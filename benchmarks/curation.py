@@ -1,11 +1,11 @@
 """Near-duplicates, contamination and the whole of curation, beside the libraries that people use for them.
 
 Rows are generated (`curation_rows`). Every arm gets the same texts in memory, has one core and one thread, and runs in
-turn with the others; medians are told. Memory is that of a process that does nothing else, less what holding the texts
-takes. `FT_ASSETS_BENCH_ROWS` names the sizes (default `10000,100000`; a million takes minutes and four gigabytes).
+turn with the others; medians of processor time are told. Memory is that of a process that does nothing else, less what
+holding the texts takes. `FT_ASSETS_BENCH_ROWS` names the sizes (default `10000,100000`; a million takes minutes).
+Needs Linux.
 """
 
-import json
 import math
 import os
 import statistics
@@ -14,126 +14,77 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmarks.curation_rows import Rows, make_rows, similar_by_brute_force, word_grams
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-_THRESHOLD = 0.5
+from benchmarks.curation_arms import THRESHOLD, Found, make_arms
+from benchmarks.curation_rows import as_example, chat, make_rows, similar_by_brute_force
+
+_SIZES = "10000,100000"
 _RUNS = 3
 _JUDGED = 5_000
-_SIZES = "10000,100000"
-_SLOW_ROWS = 100_000
-"""Peers that are much slower are left out beyond this many rows."""
-
-Found = set[tuple[int, int]] | int
-"""Pairs (earlier, later), or only how many rows have one, where an arm does not tell which."""
+_MOST_ROWS = {
+    "rensa_inline": 100_000,
+    "rensa_batch": 100_000,
+    "rensa_lsh": 100_000,
+    "rensa_verified": 100_000,
+    "datasketch_verified": 10_000,
+}
+"""Arms that are slow, or hold very much, get this many of the rows at most."""
 
 
 def measure() -> dict:
-    """By size `{"rows", "ours": {"rows_per_s", "peak_mb", "recall", "precision"}, "peers", "ratio", "bound_ratio"}`."""
+    """`{"sizes": [{"rows", "ours", "peers", "ratio", "bound_ratio"}], "exponent", "contamination", "curate"}`.
+
+    Of an arm `{"rows_per_s", "peak_mb", "recall", "precision", "judged_by"}`; `rows` where it got fewer. `ratio` is how
+    many times as many rows a second ours does, `bound_ratio` how many times as many the bound does. `exponent` is that
+    of time against rows between the smallest and the largest size, `n_log_n` what it would be for n log n.
+    """
     _one_core()
-    sizes = [int(size) for size in os.environ.get("FT_ASSETS_BENCH_ROWS", _SIZES).split(",")]
-    quality = _quality()
-    by_size = [_measure_size(size, quality) for size in sizes]
+    sizes = sorted(int(size) for size in os.environ.get("FT_ASSETS_BENCH_ROWS", _SIZES).split(","))
+    with tempfile.TemporaryDirectory() as folder:
+        quality = _quality(Path(folder))
+        measured = [_measure_size(size, quality, Path(folder)) for size in sizes]
     return {
-        "near_duplicates": by_size,
-        "exponent": _exponent(by_size),
-        "contamination": contamination(min(max(sizes), 100_000)),
-        "curate": curate_path(20_000),
+        "sizes": measured,
+        **_exponent(measured),
+        "contamination": contamination(min(sizes[-1], 100_000)),
+        "curate": curate_path(min(sizes[-1], 20_000)),
     }
 
 
-def ours(texts: Sequence[str]) -> Found:
-    from ft_assets.curation.near_duplicates import gram_sets, similar_pairs
+def contamination(trained: int, judged: int = 1_000, planted: int = 100) -> dict[str, Any]:
+    """Microseconds a trained row of a search for `judged` eval rows, and the share found of planted leaks.
 
-    pairs = similar_pairs(gram_sets(texts), None, _THRESHOLD)
-    return set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
-
-
-def rensa_inline(texts: Sequence[str]) -> Found:
-    """Each row is looked up before it goes into the index; what the index proposes counts."""
-    from rensa import RMinHash, RMinHashLSH  # pyright: ignore[reportAttributeAccessIssue]
-
-    index, found = RMinHashLSH(_THRESHOLD, 128, 32), set()
-    for row, text in enumerate(texts):
-        sketch = RMinHash(128, 42)
-        sketch.update(_tokens(text))
-        found.update((earlier, row) for earlier in index.query(sketch))
-        index.insert(row, sketch)
-    return found
-
-
-def rensa_verified(texts: Sequence[str]) -> Found:
-    return _verified(texts, rensa_inline(texts))
-
-
-def datasketch_verified(texts: Sequence[str]) -> Found:
-    from datasketch import MinHash, MinHashLSH
-
-    index, found = MinHashLSH(_THRESHOLD, 128), set()
-    sketches = MinHash.generator(
-        [[token.encode() for token in _tokens(text)] for text in texts], num_perm=128
-    )
-    for row, sketch in enumerate(sketches):
-        found.update((int(earlier), row) for earlier in index.query(sketch))
-        index.insert(row, sketch)
-    return _verified(texts, found)
-
-
-def duckdb_hash(texts: Sequence[str]) -> Found:
-    """The bound: reading the rows from Parquet and hashing each text, which finds exact copies only."""
-    import duckdb
-
-    connection = duckdb.connect(config={"threads": 1})
-    query = f"SELECT count(*) - count(DISTINCT hash(text)) FROM read_parquet('{_parquet(texts)}')"
-    return connection.execute(query).fetchall()[0][0]
-
-
-ARMS: dict[str, Callable[[Sequence[str]], Found]] = {
-    "ours": ours,
-    "rensa_inline": rensa_inline,
-    "rensa_verified": rensa_verified,
-    "datasketch_verified": datasketch_verified,
-    "duckdb_read_and_hash": duckdb_hash,
-}
-_SLOW = ("rensa_inline", "rensa_verified", "datasketch_verified")
-
-
-def contamination(trained: int, judged: int = 1_000) -> dict[str, Any]:
-    """Microseconds a trained row that the search for `judged` eval rows takes, and the share of planted leaks it finds."""
-    from ft_assets.sources.example import Example, Message, to_table
+    Half of the planted eval rows are trained on as they are, half are embedded in the prompt of a longer row.
+    """
+    from ft_assets.sources.example import to_table
     from ft_assets.splitting.contamination import search
 
-    def example(prompt: str, answer: str) -> Example:
-        turns = (Message(role="user", content=prompt), Message(role="assistant", content=answer))
-        return Example(messages=turns, source="bench", license="CC0-1.0")
-
-    def halves(text: str) -> tuple[str, str]:
-        words = text.split()
-        return " ".join(words[: len(words) // 2]), " ".join(words[len(words) // 2 :])
-
-    rows = Rows([*dict.fromkeys(make_rows(trained + judged).texts)], make_rows(2).origins)
-    held_out, others = rows.texts[:judged], rows.texts[judged:]
-    whole = [example(*halves(text)) for text in held_out[:50]]
+    texts = list(dict.fromkeys(make_rows(2 * (trained + judged)).texts))
+    held_out, others = texts[:judged], texts[judged : judged + trained - planted]
+    half = planted // 2
+    whole = [as_example(text) for text in held_out[:half]]
     embedded = [
-        example(f"{one} {text}", "Yes, that is right.")
-        for one, text in zip(others, held_out[50:100], strict=False)
+        chat(f"{others[row]} {text}", others[-row]) for row, text in enumerate(held_out[half:planted])
     ]
-    tables = (
-        to_table(example(*halves(text)) for text in held_out),
-        to_table([*(example(*halves(text)) for text in others), *whole, *embedded]),
-    )
-    started = time.process_time()
-    matches = search(*tables, _THRESHOLD)
-    seconds = time.process_time() - started
-    ids = tables[0]["id"].to_pylist()
-    dirty = {match.eval_id for match in matches}
+    eval_rows = to_table(map(as_example, held_out))
+    trained_rows = to_table([*map(as_example, others), *whole, *embedded])
+    seconds, matches = [], []
+    for _ in range(_RUNS):
+        started = time.process_time()
+        matches = search(eval_rows, trained_rows, THRESHOLD)
+        seconds.append(time.process_time() - started)
+    ids, dirty = eval_rows["id"].to_pylist(), {match.eval_id for match in matches}
     return {
         "eval_rows": judged,
-        "trained_rows": tables[1].num_rows,
-        "us_per_trained_row": 1e6 * seconds / tables[1].num_rows,
-        "found": {"whole": _share(ids[:50], dirty), "embedded": _share(ids[50:100], dirty)},
+        "trained_rows": trained_rows.num_rows,
+        "us_per_trained_row": _round(1e6 * statistics.median(seconds) / trained_rows.num_rows),
+        "found": {"whole": _share(ids[:half], dirty), "embedded": _share(ids[half:planted], dirty)},
     }
 
 
@@ -143,146 +94,131 @@ def curate_path(count: int) -> dict[str, Any]:
     from ft_assets.curation.curate import curate
     from ft_assets.recipe_data import Curation
     from ft_assets.sources.batch_files import BatchFiles
-    from ft_assets.sources.example import Example, Message
 
-    private = [item.text for item in labelled() if item.spans]
-    examples = []
-    for row, text in enumerate(make_rows(count).texts):
-        words = text.split()
-        asked = " ".join(words[: len(words) // 2]) + (
-            f" {private[row % len(private)]}" if row % 20 == 0 else ""
-        )
-        turns = (
-            Message(role="user", content=asked),
-            Message(role="assistant", content=" ".join(words[len(words) // 2 :])),
-        )
-        examples.append(Example(messages=turns, source="bench", line=row + 1, license="CC0-1.0"))
+    private = [each.text for each in labelled() if each.entities]
+    examples = (
+        as_example(text, private[row // 20 % len(private)] if row % 20 == 0 else "")
+        for row, text in enumerate(make_rows(count).texts)
+    )
     with tempfile.TemporaryDirectory() as folder:
-        raw, out = Path(folder) / "raw", Path(folder) / "out"
-        raw.mkdir()
-        out.mkdir()
+        raw, warm_up, out = (Path(folder) / name for name in ("raw", "warm_up", "out"))
+        for each in (raw, warm_up, out):
+            each.mkdir()
+        BatchFiles(None).write([as_example("ann@example.com " * 9)], raw)
+        curate(raw, warm_up, "bench", Curation())  # imports
         BatchFiles(None).write(examples, raw)
         started = time.process_time()
         summary = curate(raw, out, "bench", Curation())
         seconds = time.process_time() - started
     return {
         "rows": count,
-        "rows_per_s": count / seconds,
+        "rows_per_s": _round(count / seconds),
         "curated": summary.curated,
+        "rejected": summary.rejected,
         "pii": sum(summary.pii.values()),
     }
 
 
-def _measure_size(count: int, quality: dict[str, dict[str, float]]) -> dict[str, Any]:
+def _measure_size(count: int, quality: dict[str, dict[str, Any]], folder: Path) -> dict[str, Any]:
     texts = make_rows(count).texts
-    arms = {name: arm for name, arm in ARMS.items() if name not in _SLOW or count <= _SLOW_ROWS}
+    path = _store(texts, folder)
+    arms = make_arms(path)
+    for arm in arms.values():
+        arm(texts[:500])  # imports
     seconds: dict[str, list[float]] = {name: [] for name in arms}
-    arms["ours"](texts[:1_000])  # imports
-    _parquet(texts)
-    for _ in range(_RUNS):
-        for name, arm in arms.items():
-            started = time.process_time()
-            arm(texts)
-            seconds[name].append(time.process_time() - started)
-    held = _peak_mb("nothing", count)
+    given = {name: texts[: _MOST_ROWS.get(name, count)] for name in arms}
+    for _, (name, arm) in product(range(_RUNS), arms.items()):
+        seconds[name].append(_seconds(arm, given[name]))
     told = {
         name: {
-            "rows_per_s": count / statistics.median(seconds[name]),
-            "peak_mb": _peak_mb(name, count) - held,
+            "rows_per_s": _round(len(given[name]) / statistics.median(seconds[name])),
+            "peak_mb": _peak_mb(name, path, len(given[name])),
             **quality.get(name, {}),
+            **({"rows": len(given[name])} if len(given[name]) < count else {}),
         }
         for name in arms
     }
     mine = told.pop("ours")
-    ratio = {name: mine["rows_per_s"] / peer["rows_per_s"] for name, peer in told.items()}
+    ratio = {name: _round(mine["rows_per_s"] / peer["rows_per_s"]) for name, peer in told.items()}
+    bound_ratio = _round(1 / ratio.pop("duckdb_read_and_hash"))
+    return {"rows": count, "ours": mine, "peers": told, "ratio": ratio, "bound_ratio": bound_ratio}
+
+
+def _quality(folder: Path) -> dict[str, dict[str, Any]]:
+    """Recall and precision of every arm but the bound against brute force on about 5,000 rows."""
+    texts = make_rows(10 * _JUDGED).sample(_JUDGED).texts
+    pairs = set(similar_by_brute_force(texts, THRESHOLD))
+    rows = {later for _, later in pairs}
+    arms = make_arms(_store(texts, folder))
+    return {name: _judge(arm(texts), pairs, rows) for name, arm in arms.items() if "duckdb" not in name}
+
+
+def _judge(found: Found, pairs: set[tuple[int, int]], rows: set[int]) -> dict[str, Any]:
+    truth = pairs if isinstance(found, set) else rows
+    right = len(truth.intersection(found))
     return {
-        "rows": count,
-        "ours": mine,
-        "peers": told,
-        "ratio": ratio,
-        "bound_ratio": 1 / ratio["duckdb_read_and_hash"],
+        "recall": round(right / len(truth), 4),
+        "precision": round(right / max(1, len(found)), 4),
+        "judged_by": "pairs" if isinstance(found, set) else "rows dropped",
     }
 
 
-def _quality() -> dict[str, dict[str, float]]:
-    """Recall and precision of every arm that tells pairs, against brute force on 5,000 rows."""
-    texts = make_rows(50_000).sample(_JUDGED).texts
-    truth = similar_by_brute_force(texts, _THRESHOLD).keys()
-    told = {}
-    for name, arm in ARMS.items():
-        found = arm(texts)
-        if isinstance(found, set):
-            right = len(found & truth)
-            told[name] = {
-                "recall": right / len(truth),
-                "precision": right / max(1, len(found)),
-                "pairs": len(truth),
-            }
-    return told
-
-
-def _exponent(sizes: Sequence[dict[str, Any]]) -> float | None:
-    """Of time against n log n between the smallest and the largest size: 1 is as fast as sorting grows."""
+def _exponent(sizes: Sequence[dict[str, Any]]) -> dict[str, float]:
     if len(sizes) < 2:
-        return None
-    small, large = min(sizes, key=lambda one: one["rows"]), max(sizes, key=lambda one: one["rows"])
-    times = [one["rows"] / one["ours"]["rows_per_s"] for one in (small, large)]
-    work = [one["rows"] * math.log(one["rows"]) for one in (small, large)]
-    return math.log(times[1] / times[0]) / math.log(work[1] / work[0])
+        return {}
+    small, large = sizes[0], sizes[-1]
+    grown = math.log(large["rows"] / small["rows"])
+    slower = math.log(small["ours"]["rows_per_s"] / large["ours"]["rows_per_s"])
+    n_log_n = 1 + math.log(math.log(large["rows"]) / math.log(small["rows"])) / grown
+    return {"exponent": round(1 + slower / grown, 3), "n_log_n": round(n_log_n, 3)}
 
 
-def _tokens(text: str) -> list[str]:
-    words = text.split()
-    return [f"{a} {b} {c}" for a, b, c in zip(words, words[1:], words[2:], strict=False)]
+def _store(texts: Sequence[str], folder: Path) -> Path:
+    path = folder / f"{len(texts)}.parquet"
+    pq.write_table(pa.table({"text": pa.array(texts)}), path)
+    return path
 
 
-def _verified(texts: Sequence[str], proposed: Found) -> Found:
-    assert isinstance(proposed, set)
-    grams = [word_grams(text) for text in texts]
-    return {(i, j) for i, j in proposed if _jaccard(grams[i], grams[j]) >= _THRESHOLD}
+def _seconds(arm: Callable[[Sequence[str]], Found], texts: Sequence[str]) -> float:
+    started = time.process_time()
+    arm(texts)
+    return time.process_time() - started
 
 
-def _jaccard(one: set[str], other: set[str]) -> float:
-    shared = len(one & other)
-    return shared / (len(one) + len(other) - shared)
+def _round(value: float) -> float:
+    return round(value, 1) if value < 1_000 else round(value)
 
 
 def _share(ids: Sequence[str], found: set[str]) -> float:
     return sum(id in found for id in ids) / len(ids)
 
 
-def _parquet(texts: Sequence[str]) -> str:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = Path(tempfile.gettempdir()) / f"ft_assets_bench_{len(texts)}.parquet"
-    if not path.exists():
-        pq.write_table(pa.table({"text": pa.array(texts)}), path)
-    return str(path)
-
-
 def _one_core() -> None:
-    import pyarrow as pa
-
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     pa.set_cpu_count(1)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ[name] = "1"
 
 
-def _peak_mb(arm: str, count: int) -> float:
-    command = [sys.executable, "-m", "benchmarks.curation", arm, str(count)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def _peak_mb(arm: str, path: Path, count: int) -> float:
+    """Megabytes that a process holds at most in running the arm, beyond what holding the texts takes."""
+    command = [sys.executable, "-m", "benchmarks.curation", str(path), str(count)]
+    peaks = [
+        float(subprocess.run([*command, name], check=True, capture_output=True, text=True).stdout)
+        for name in (arm, "nothing")
+    ]
+    return _round(peaks[0] - peaks[1])
 
 
 def _main() -> None:
-    """Run one arm alone, and print the most memory that this process held, in megabytes."""
-    import resource
-
+    path, count, name = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     _one_core()
-    texts = make_rows(int(sys.argv[2])).texts
-    if sys.argv[1] in ARMS:
-        ARMS[sys.argv[1]](texts)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+    texts = pq.read_table(path)["text"].slice(0, count).to_pylist()
+    if arm := make_arms(path).get(name):
+        arm(texts)
+    # Not getrusage: it counts what the parent held when it started this process.
+    status = Path("/proc/self/status").read_text().splitlines()
+    print(next(int(line.split()[1]) / 2**10 for line in status if line.startswith("VmHWM")))
 
 
 if __name__ == "__main__":

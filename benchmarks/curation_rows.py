@@ -6,9 +6,12 @@ often, most hardly ever). One row in ten is an exact copy of another, one in ten
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
+
+from ft_assets.sources.example import Example, Message
 
 Ints = npt.NDArray[np.int64]
 
@@ -21,6 +24,7 @@ _MOST_EDITS = 6
 _COPIES = 0.1
 _CONSONANTS = "bcdfghjklmnprstvwz"
 _VOWELS = "aeiou"
+_CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,11 @@ def make_rows(count: int, seed: int = 3) -> Rows:
     """`count` rows: words of lower case parted by single spaces, so that `str.split` is a fair tokeniser."""
     draw = np.random.default_rng(seed)
     words = np.array(_make_words(draw), object)
-    originals = [*_originals(draw, count - 2 * round(_COPIES * count))]
+    originals = _originals(draw, count - 2 * round(_COPIES * count))
     exact = draw.integers(0, len(originals), round(_COPIES * count))
     near = draw.permutation(len(originals))[: round(_COPIES * count)]
-    coded = [*originals, *(originals[row] for row in exact), *(_edit(draw, originals[row]) for row in near)]
+    edited = _edited(draw, [originals[row] for row in near])
+    coded = [*originals, *(originals[row] for row in exact), *edited]
     origins = np.concatenate([np.full(len(originals), -1), exact, near])
     order = draw.permutation(count)
     places = np.argsort(order)
@@ -88,17 +93,11 @@ def word_grams(text: str) -> set[str]:
 
 def _make_words(draw: np.random.Generator) -> list[str]:
     """Made-up words of two to four syllables, no two alike."""
-    words: dict[str, None] = {}
-    while len(words) < _VOCABULARY:
-        first, second = (
-            "".join(
-                _CONSONANTS[draw.integers(len(_CONSONANTS))] + _VOWELS[draw.integers(len(_VOWELS))]
-                for _ in range(draw.integers(1, 3))
-            )
-            for _ in range(2)
-        )
-        words[first + second] = None
-    return list(words)
+    syllables = np.array([consonant + vowel for consonant in _CONSONANTS for vowel in _VOWELS])
+    drawn = draw.integers(0, len(syllables), (2 * _VOCABULARY, 4))
+    lengths = draw.integers(2, 4, 2 * _VOCABULARY, endpoint=True)
+    made = ("".join(row[:length]) for row, length in zip(syllables[drawn], lengths, strict=True))
+    return list(dict.fromkeys(made))[:_VOCABULARY]
 
 
 def _originals(draw: np.random.Generator, count: int) -> list[Ints]:
@@ -109,14 +108,34 @@ def _originals(draw: np.random.Generator, count: int) -> list[Ints]:
     return [np.concatenate([templates[number], words]) for number, words in zip(chosen, own, strict=True)]
 
 
-def _edit(draw: np.random.Generator, row: Ints) -> Ints:
-    edited = row.copy()
-    places = draw.integers(0, len(row), draw.integers(1, _MOST_EDITS, endpoint=True))
-    edited[places] = _words(draw, len(places))
+def _edited(draw: np.random.Generator, rows: list[Ints]) -> list[Ints]:
+    places = draw.random((len(rows), _MOST_EDITS))
+    words = _words(draw, places.size).reshape(places.shape)
+    edited = []
+    for row, where, what, edits in zip(
+        rows, places, words, draw.integers(1, _MOST_EDITS, len(rows), endpoint=True), strict=True
+    ):
+        copy = row.copy()
+        copy[(where[:edits] * len(row)).astype(np.int64)] = what[:edits]
+        edited.append(copy)
     return edited
 
 
 def _words(draw: np.random.Generator, count: int) -> Ints:
     """Numbers of words, by Zipf's law: the word at place n is drawn n ** -1.05 as often as the first."""
-    weights = np.arange(1, _VOCABULARY + 1) ** -_ZIPF
-    return np.searchsorted(np.cumsum(weights) / weights.sum(), draw.random(count))
+    weights = np.cumsum(np.arange(1, _VOCABULARY + 1) ** -_ZIPF)
+    return np.searchsorted(weights / weights[-1], draw.random(count))
+
+
+def as_example(text: str, asked_too: str = "") -> Example:
+    """A row whose prompt is the first half of the text, and what is `asked_too`, and whose answer is the other half."""
+    words = text.split()
+    prompt, answer = " ".join(words[: len(words) // 2]), " ".join(words[len(words) // 2 :])
+    return chat(f"{prompt} {asked_too}".strip(), answer)
+
+
+def chat(*turns: str) -> Example:
+    """An example of turns that the user and the assistant take one after the other."""
+    roles = ("user", "assistant")
+    messages = tuple(Message(role=roles[place % 2], content=turn) for place, turn in enumerate(turns))
+    return Example(messages=messages, source="generated", license="CC0-1.0", created_at=_CREATED)

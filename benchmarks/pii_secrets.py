@@ -23,7 +23,9 @@ _FORMS = {
     "github fine-grained": lambda r: "github_pat_" + chars(r, 22) + "_" + chars(r, 59),
     "gitlab": lambda r: "glpat-" + chars(r, 20),
     "slack": lambda r: f"xoxb-{digits(r, 12)}-{digits(r, 12)}-{chars(r, 24)}",
-    "slack webhook": lambda r: f"hooks.slack.com/services/T{chars(r, 9, _UPPER)}/B{chars(r, 9, _UPPER)}/{chars(r, 24)}",
+    "slack webhook": lambda r: (
+        f"hooks.slack.com/services/T{chars(r, 9, _UPPER)}/B{chars(r, 9, _UPPER)}/{chars(r, 24)}"
+    ),
     "stripe": lambda r: random_of(r, "sk_live_", "rk_live_", "sk_test_") + chars(r, 24),
     "sendgrid": lambda r: f"SG.{chars(r, 22)}.{chars(r, 43)}",
     "twilio": lambda r: "SK" + chars(r, 32, _HEX),

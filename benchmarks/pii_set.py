@@ -63,7 +63,13 @@ _TYPES: dict[str, tuple[values.Make, tuple[str, ...]]] = {
     "CRYPTO": (values.crypto, ("Send it to {}.", "wallet {}", "btc='{}'", "donations: {}")),
 }  # fmt: skip
 _DISGUISED = ("EMAIL", "PHONE", "CARD", "IBAN", "IP", "US_SSN", "UK_NINO", "ES_NIF")
-_FILLERS = ("", "Hello, I have a question about my order. ", "As I said on the phone yesterday: ", "Note: ", "# TODO ")
+_FILLERS = (
+    "",
+    "Hello, I have a question about my order. ",
+    "As I said on the phone yesterday: ",
+    "Note: ",
+    "# TODO ",
+)
 
 _NEGATIVES = """\
 def f(a): return a[::2] + a[1::3] + a[10:20:2], a[1000::2]
@@ -134,7 +140,9 @@ def labelled() -> list[Labelled]:
     random = Random(_SEED)
     plain = [_sentence(random, type) for type in _TYPES for _ in range(_EACH)]
     hidden = [_disguised(random, type) for type in _DISGUISED for _ in range(6)]
-    secret = [_fill(random.choice(_FILLERS) + frame, value, "SECRET") for frame, value in secrets(random, each=2)]
+    secret = [
+        _fill(random.choice(_FILLERS) + frame, value, "SECRET") for frame, value in secrets(random, each=2)
+    ]
     return [*plain, *hidden, *secret, *(Labelled(text, kind="negative") for text in negatives(random))]
 
 

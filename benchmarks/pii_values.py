@@ -12,8 +12,41 @@ from random import Random
 Make = Callable[[Random], str]
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _ALNUM = string.ascii_letters + string.digits
-_FIRST = ["ann", "ben", "carla", "dmitri", "elif", "femi", "grace", "hiro", "ines", "jonas", "kofi", "lena", "mateo", "noor", "olga", "pavel"]
-_LAST = ["adler", "brandt", "costa", "diaz", "eriksen", "fischer", "gupta", "haddad", "ito", "jansen", "kowalska", "lopez", "moreau", "novak", "okoye"]
+_FIRST = [
+    "ann",
+    "ben",
+    "carla",
+    "dmitri",
+    "elif",
+    "femi",
+    "grace",
+    "hiro",
+    "ines",
+    "jonas",
+    "kofi",
+    "lena",
+    "mateo",
+    "noor",
+    "olga",
+    "pavel",
+]
+_LAST = [
+    "adler",
+    "brandt",
+    "costa",
+    "diaz",
+    "eriksen",
+    "fischer",
+    "gupta",
+    "haddad",
+    "ito",
+    "jansen",
+    "kowalska",
+    "lopez",
+    "moreau",
+    "novak",
+    "okoye",
+]
 
 
 def digits(random: Random, count: int) -> str:
@@ -22,7 +55,9 @@ def digits(random: Random, count: int) -> str:
 
 def chars(random: Random, count: int, alphabet: str = _ALNUM) -> str:
     """Characters of which at least one is a digit and one a letter."""
-    return "".join(random.choices(alphabet, k=count - 2)) + random.choice("abcdef") + random.choice("23456789")
+    return (
+        "".join(random.choices(alphabet, k=count - 2)) + random.choice("abcdef") + random.choice("23456789")
+    )
 
 
 def grouped(value: str, sizes: Sequence[int], separator: str) -> str:
@@ -50,7 +85,9 @@ def luhn(value: str) -> bool:
 
 def email(random: Random) -> str:
     first, last = random.choice(_FIRST), random.choice(_LAST)
-    name = random.choice([f"{first}.{last}", f"{first[0]}{last}", f"{first}_{random.randint(1, 99)}", f"{last}+{first}"])
+    name = random.choice(
+        [f"{first}.{last}", f"{first[0]}{last}", f"{first}_{random.randint(1, 99)}", f"{last}+{first}"]
+    )
     host = random.choice(["mail", "post", "contoso", "fabrikam", "northwind", "uni-lindau", "k-und-k"])
     return f"{name}@{host}{random.choice(['.com', '.org', '.co.uk', '.de', '.io', '.com.br', '.example', '.internal'])}"
 
@@ -61,7 +98,9 @@ _PHONES = ["+1 415 555 01##", "(415) 555-01##", "212-555-01##", "1-312-555-01##"
 
 
 def phone(random: Random) -> str:
-    return "".join(random.choice(string.digits) if letter == "#" else letter for letter in random.choice(_PHONES))
+    return "".join(
+        random.choice(string.digits) if letter == "#" else letter for letter in random.choice(_PHONES)
+    )
 
 
 def card(random: Random) -> str:
@@ -71,7 +110,7 @@ def card(random: Random) -> str:
     return grouped(value, sizes, random.choice([" ", "-", "", ""]))
 
 
-_IBANS = {"DE": "dddddddddddddddddd", "GB": "aaaadddddddddddddd", "FR": "dddddddddddddddddddddAA"[:21] + "dd",
+_IBANS = {"DE": "dddddddddddddddddd", "GB": "aaaadddddddddddddd", "FR": "ddddddddddddddddddddddd",
           "ES": "dddddddddddddddddddd", "NL": "aaaadddddddddd", "CH": "ddddddddddddddddd", "AT": "dddddddddddddddd"}  # fmt: skip
 
 
@@ -87,9 +126,13 @@ def iban(random: Random) -> str:
 
 def ip(random: Random) -> str:
     if random.random() < 0.6:
-        return f"{random.choice([10, 81, 93, 145, 192, 203])}." + ".".join(str(random.randint(1, 254)) for _ in range(3))
+        return f"{random.choice([10, 81, 93, 145, 192, 203])}." + ".".join(
+            str(random.randint(1, 254)) for _ in range(3)
+        )
     groups = [f"{random.randint(0x1000, 0xFFFF):x}" for _ in range(6)]
-    return random.choice(["2001:db8:" + ":".join(groups), "2001:db8::" + ":".join(groups[:3]), "fe80::" + groups[0]])
+    return random.choice(
+        ["2001:db8:" + ":".join(groups), "2001:db8::" + ":".join(groups[:3]), "fe80::" + groups[0]]
+    )
 
 
 def mac(random: Random) -> str:
@@ -114,7 +157,9 @@ def uk_nhs(random: Random) -> str:
 
 
 def uk_nino(random: Random) -> str:
-    value = random.choice(["AB", "CE", "HJ", "JG", "PW", "SX", "YK"]) + digits(random, 6) + random.choice("ABCD")
+    value = (
+        random.choice(["AB", "CE", "HJ", "JG", "PW", "SX", "YK"]) + digits(random, 6) + random.choice("ABCD")
+    )
     return random.choice([value, grouped(value, (2, 2, 2, 2, 1), " ")])
 
 
@@ -173,7 +218,13 @@ def au_medicare(random: Random) -> str:
 
 def in_pan(random: Random) -> str:
     letters = random.choices(string.ascii_uppercase, k=5)
-    return "".join(letters[:3]) + "P" + letters[4] + str(random.randint(1000, 9999)) + random.choice("ABCDEFGHJK")
+    return (
+        "".join(letters[:3])
+        + "P"
+        + letters[4]
+        + str(random.randint(1000, 9999))
+        + random.choice("ABCDEFGHJK")
+    )
 
 
 _D5 = [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 3, 4, 0, 6, 7, 8, 9, 5], [2, 3, 4, 0, 1, 7, 8, 9, 5, 6],
@@ -216,7 +267,9 @@ def ca_sin(random: Random) -> str:
 def medical_license(random: Random) -> str:
     number = digits(random, 6)
     odd, even = sum(map(int, number[::2])), sum(map(int, number[1::2]))
-    return random.choice("ABFGMR") + random.choice(string.ascii_uppercase) + number + str((odd + 2 * even) % 10)
+    return (
+        random.choice("ABFGMR") + random.choice(string.ascii_uppercase) + number + str((odd + 2 * even) % 10)
+    )
 
 
 def us_passport(random: Random) -> str:

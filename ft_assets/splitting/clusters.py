@@ -10,10 +10,11 @@ import numpy as np
 from ft_assets.curation.near_duplicates import Ints, similar_pairs
 from ft_assets.curation.words import Array64, Hashes
 from ft_assets.splitting.copies import common_phrases, embedded_questions, equal_values, repeated_answers
+from ft_assets.splitting.edits import edited_copies
 from ft_assets.splitting.passages import Passages
 
 _COMMON = 5
-"""Clusters that may share a phrase before it counts as boilerplate."""
+"""Clusters that may share a phrase before it counts as boilerplate, and rows before it is not rare."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def find_clusters(
     groups.join_all(_copies_within(new, jaccard, by_group))
     # Phrases are counted by cluster, not by row: a row that was copied many times would look like boilerplate.
     common = _boilerplate(new, groups.labels(), known, clusters)
-    groups.join_all(_embedded_within(new, common))
+    groups.join_all(_found_within(new, common))
     touches: defaultdict[int, set[int]] = defaultdict(set)
     for pairs in _links_between(new, known, jaccard, common, by_group):
         for i, j in _listed(pairs):
@@ -95,11 +96,13 @@ def _copies_within(rows: Passages, jaccard: float, by_group: bool) -> Iterator[t
     yield single[pairs.left], single[pairs.right]
 
 
-def _embedded_within(rows: Passages, common: Array64) -> Iterator[tuple[Ints, Ints]]:
+def _found_within(rows: Passages, common: Array64) -> Iterator[tuple[Ints, Ints]]:
     _, asked_first = np.unique(rows.keys, return_index=True)
     pairs = embedded_questions(rows.rows_at(asked_first), rows, common)
     yield asked_first[pairs.left], pairs.right
     pairs = repeated_answers(rows, rows, common)
+    yield pairs.left, pairs.right
+    pairs = edited_copies(rows, rows, _COMMON)
     yield pairs.left, pairs.right
 
 
@@ -113,6 +116,8 @@ def _links_between(
         yield _same_groups(new, known)
     pairs = similar_pairs(new.grams, known.grams, jaccard)
     yield pairs.left, pairs.right
+    pairs = edited_copies(known, new, _COMMON)
+    yield pairs.right, pairs.left
     for find in (embedded_questions, repeated_answers):
         pairs = find(new, known, common)
         yield pairs.left, pairs.right

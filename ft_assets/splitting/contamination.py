@@ -14,16 +14,17 @@ from ft_assets.recipe import Base
 from ft_assets.sources.example import EXAMPLE_SCHEMA, Example, from_table, to_table
 from ft_assets.sources.readers import read_source
 from ft_assets.splitting.copies import common_phrases, embedded_questions, equal_rows, repeated_answers
+from ft_assets.splitting.edits import edited_copies
 from ft_assets.splitting.passages import Words, question_keys, read_words
 from ft_assets.storage.candidates import Candidate, get_candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of
 from ft_assets.storage.releases import find_release
 
-Kind = Literal["exact", "near", "ngram", "answer", "meaning"]
+Kind = Literal["exact", "near", "edit", "ngram", "answer", "meaning"]
 
 _COMMON = 2
-"""Eval clusters that may share a phrase before it counts as boilerplate."""
+"""Eval clusters that may share a phrase before it counts as boilerplate, and rows before it is not rare."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Match:
     """An eval row and a trained row that are copies.
 
     `kind`, the strongest that holds: `exact` (same id or question), `near` (Jaccard similarity of word 3-grams),
+    `edit` (share of the words that are kept in order),
     `ngram` (the question is embedded in the trained text), `answer` (a long answer was trained on), `meaning` (cosine
     similarity of embeddings, where the recipe asks). `similarity` is from 0 to 1, in the measure of the kind.
     `trained_by` is the key of the candidate that trained on the row, or `base:NAME` for what a base declares.
@@ -106,6 +108,7 @@ def _found(
     yield "exact", _same_ids(eval_rows, trained)
     yield "exact", _same_questions(eval_rows, left, trained, right)
     yield "near", similar_pairs(left.grams, right.grams, jaccard)
+    yield "edit", edited_copies(left, right, _COMMON)
     common = common_phrases(left.texts, _clusters(eval_rows), _COMMON)
     yield "ngram", embedded_questions(left, right, common)
     yield "answer", repeated_answers(left, right, common)

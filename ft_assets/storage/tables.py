@@ -105,7 +105,7 @@ retired_rows = Table(
     Column("example", String(32), primary_key=True),
     Column("trained_row", String(32), nullable=False),
     Column("trained_by", String(96), nullable=False, comment="key of a candidate, or base:NAME"),
-    Column("kind", String(16), nullable=False, comment="exact | near | ngram | answer | meaning"),
+    Column("kind", String(16), nullable=False, comment="exact | near | edit | ngram | answer | meaning"),
     Column("similarity", Float, nullable=False),
     Column("found_by", String(96), nullable=False, comment="candidate whose search found it"),
     Column("retired_at", UtcDateTime, nullable=False),

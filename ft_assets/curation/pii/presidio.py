@@ -34,6 +34,11 @@ def presidio(name: str, *patterns: str, **options: Any) -> Find:
     return lambda text: _analyze(recognizer(), text)
 
 
+def presidio_patterns(name: str) -> list[str]:
+    """The regular expressions that the recogniser class `name` comes with."""
+    return [pattern.regex for pattern in _recognizer_class(name).PATTERNS]
+
+
 def _analyze(recognizer: Any, text: str) -> Spans:
     for offset, piece, core in _pieces(text):
         for result in recognizer.analyze(piece, recognizer.supported_entities):

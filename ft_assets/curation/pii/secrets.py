@@ -73,7 +73,7 @@ _NAME_CUES = (
 )
 _CREDENTIAL = re.compile(
     rf"(?i){_NAME}(?:(?P<sign>[\"']?\s{{0,3}}(?:=>|:=|[:=])\s{{0,3}}[\"'`]?)|\s(?:is|was)(?: set to)?:?\s[\"'`]?)"
-    r"(?P<value>(?!https?://|[/~$%&*.({])[^\s\"'`,;<>\[\]{}]{5,512}(?<![.!?:)]))"
+    r"(?P<value>(?!https?://|[/~$%&*.({])(?:[^\s\"'`,;<>\[\]{}&]|&(?!\w+=)){5,512}(?<![.!?:)]))"
 )
 # Words with a digit that name a form of data.
 _TECHNICAL = re.compile(

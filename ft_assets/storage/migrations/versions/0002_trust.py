@@ -21,7 +21,10 @@ def upgrade() -> None:
             comment="key of a candidate, or base:NAME",
         ),
         sa.Column(
-            "kind", sa.String(length=16), nullable=False, comment="exact | near | ngram | answer | meaning"
+            "kind",
+            sa.String(length=16),
+            nullable=False,
+            comment="exact | near | edit | ngram | answer | meaning",
         ),
         sa.Column("similarity", sa.Float(), nullable=False),
         sa.Column(

@@ -1,0 +1,46 @@
+"""Copies in which so many words were changed that few 3-grams are left, in the order of the original.
+
+Pairs are proposed by rare 3-grams that both hold, and decided by the longest common subsequence of words. Boilerplate
+proposes nothing: a gram that many texts hold is not rare.
+"""
+
+import numpy as np
+
+from ft_assets.curation.near_duplicates import Pairs
+from ft_assets.curation.words import Hashes
+from ft_assets.splitting.copies import equal_values
+from ft_assets.splitting.passages import Words
+
+KEPT = 0.65
+"""Share of the longer text's words that a copy keeps in their order; unrelated prose keeps about a quarter."""
+
+_ANCHORS = 3
+"""Rare 3-grams that both texts must hold. Of a text with 30 % of its words changed about a third is left."""
+
+
+def edited_copies(left: Words, right: Words, rare: int) -> Pairs:
+    """Pairs of texts that keep at least `KEPT` of their words in order.
+
+    Args:
+        rare: texts on the left that may hold a 3-gram that proposes pairs.
+    """
+    found, counts = np.unique(left.grams.values, return_counts=True)
+    anchors = left.grams.take(counts[np.searchsorted(found, left.grams.values)] <= rare)
+    first, second = equal_values(anchors.values, right.grams.values)
+    packed = (anchors.owners[first].astype(np.uint64) << np.uint64(32)) | right.grams.owners[second].astype(
+        np.uint64
+    )
+    pairs, shared = np.unique(packed, return_counts=True)
+    pairs = pairs[shared >= _ANCHORS]
+    i, j = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    sizes = left.texts.lengths[i], right.texts.lengths[j]
+    alike = np.minimum(*sizes) >= KEPT * np.maximum(*sizes)
+    i, j = i[alike], j[alike]
+    kept = np.array([_kept(left.texts, a, right.texts, b) for a, b in zip(i, j, strict=True)], np.float64)
+    return Pairs(i[kept >= KEPT], j[kept >= KEPT], kept[kept >= KEPT])
+
+
+def _kept(left: Hashes, i: int, right: Hashes, j: int) -> float:
+    from rapidfuzz.distance import LCSseq
+
+    return LCSseq.normalized_similarity(left.row(i).tolist(), right.row(j).tolist(), score_cutoff=KEPT)
