@@ -30,38 +30,101 @@ class Labelled:
 # Of each type: what makes a value, and what people write around it. A sentence in which nothing says what a number is
 # is among them where people write such sentences, so the recall of numbers without a form of their own is below 1.
 _TYPES: dict[str, tuple[values.Make, tuple[str, ...]]] = {
-    "EMAIL": (values.email, ("Write to {}.", "From: <{}>", "contact='{}',", "cc {}; thanks", "mailto:{}?subject=hi",
-                             "__author__ = 'A. Adler <{}>'", "{}")),  # fmt: skip
-    "PHONE": (values.phone, ("Call me at {} after six.", "Tel: {}", "my number {} has changed", "phone = '{}'",
-                             "Fax {}, second floor", "{}", "reach us on {}.")),  # fmt: skip
-    "CARD": (values.card, ("Card {} was declined.", "charged to {} on Monday", "cc: {}, exp 04/29", "card_number='{}'",
-                           "{}")),  # fmt: skip
+    "EMAIL": (
+        values.email,
+        (
+            "Write to {}.",
+            "From: <{}>",
+            "contact='{}',",
+            "cc {}; thanks",
+            "mailto:{}?subject=hi",
+            "__author__ = 'A. Adler <{}>'",
+            "{}",
+        ),
+    ),
+    "PHONE": (
+        values.phone,
+        (
+            "Call me at {} after six.",
+            "Tel: {}",
+            "my number {} has changed",
+            "phone = '{}'",
+            "Fax {}, second floor",
+            "{}",
+            "reach us on {}.",
+        ),
+    ),
+    "CARD": (
+        values.card,
+        ("Card {} was declined.", "charged to {} on Monday", "cc: {}, exp 04/29", "card_number='{}'", "{}"),
+    ),
     "IBAN": (values.iban, ("Send it to {} by Friday.", "IBAN: {}", "account {}, reference 12", "iban='{}'")),
-    "IP": (values.ip, ("The request came from {}.", "ssh root@{}", "client {} timed out", "host = '{}'", "{} - - GET /")),
+    "IP": (
+        values.ip,
+        ("The request came from {}.", "ssh root@{}", "client {} timed out", "host = '{}'", "{} - - GET /"),
+    ),
     "MAC": (values.mac, ("Device {} is offline.", "mac: {}", "ether {} txqueuelen 1000", "'{}'")),
-    "US_SSN": (values.us_ssn, ("My SSN is {}.", "ssn: {}", "Social security number {} on file", "her {} was leaked")),
+    "US_SSN": (
+        values.us_ssn,
+        ("My SSN is {}.", "ssn: {}", "Social security number {} on file", "her {} was leaked"),
+    ),
     "US_ITIN": (values.us_itin, ("My ITIN is {}.", "taxpayer number {}", "Form W-7, {}, approved")),
-    "UK_NHS": (values.uk_nhs, ("NHS number {}.", "NHS no: {}", "nhs_number = '{}'", "National Health Service id {}",
-                               "Patient {} was seen today.")),  # fmt: skip
-    "UK_NINO": (values.uk_nino, ("NI number {}.", "National insurance: {}", "payroll entry {} is missing", "'{}'")),
+    "UK_NHS": (
+        values.uk_nhs,
+        (
+            "NHS number {}.",
+            "NHS no: {}",
+            "nhs_number = '{}'",
+            "National Health Service id {}",
+            "Patient {} was seen today.",
+        ),
+    ),
+    "UK_NINO": (
+        values.uk_nino,
+        ("NI number {}.", "National insurance: {}", "payroll entry {} is missing", "'{}'"),
+    ),
     "ES_NIF": (values.es_nif, ("Mi DNI es {}.", "NIF: {}", "firmado, {}", "cliente {} de Sevilla")),
     "ES_NIE": (values.es_nie, ("NIE {}.", "con número {}", "extranjero {}, Madrid")),
     "IT_FISCAL_CODE": (values.it_fiscal_code, ("Codice fiscale: {}", "il contribuente {} risulta", "cf {}.")),
     "PL_PESEL": (values.pl_pesel, ("PESEL: {}", "numer PESEL {}", "pesel='{}'", "obywatel {} z Krakowa")),
     "SG_FIN": (values.sg_fin, ("NRIC {}.", "my FIN is {}", "applicant {} from Jurong")),
-    "AU_TFN": (values.au_tfn, ("TFN {}.", "tax file number: {}", "my tfn is {}", "payroll needs {} from you")),
+    "AU_TFN": (
+        values.au_tfn,
+        ("TFN {}.", "tax file number: {}", "my tfn is {}", "payroll needs {} from you"),
+    ),
     "AU_ABN": (values.au_abn, ("ABN {}.", "Australian Business Number {}", "invoice by sole trader {}")),
-    "AU_MEDICARE": (values.au_medicare, ("Medicare card {}.", "medicare no {}", "Medicare: {}", "the claim of {}")),
+    "AU_MEDICARE": (
+        values.au_medicare,
+        ("Medicare card {}.", "medicare no {}", "Medicare: {}", "the claim of {}"),
+    ),
     "IN_PAN": (values.in_pan, ("PAN {}.", "permanent account number {}", "KYC failed for {}")),
-    "IN_AADHAAR": (values.in_aadhaar, ("Aadhaar {}.", "aadhaar no: {}", "UIDAI record {}", "the id {} was seeded")),
-    "DE_TAX_ID": (values.de_tax_id, ("Steuer-ID {}.", "Steuerliche Identifikationsnummer: {}", "IdNr. {}",
-                                     "Herr Brandt, {}, Lindau")),  # fmt: skip
-    "CA_SIN": (values.ca_sin, ("Social insurance number {}.", "SIN number: {}", "social insurance no. {}",
-                               "the employee's {} is wrong")),  # fmt: skip
-    "MEDICAL_LICENSE": (values.medical_license, ("DEA {}.", "DEA number: {}", "Dr. Haddad, DEA no {}", "signed, {}")),
-    "US_PASSPORT": (values.us_passport, ("Passport {}.", "passport number {}", "US passport no: {}", "gate agent saw {}")),
+    "IN_AADHAAR": (
+        values.in_aadhaar,
+        ("Aadhaar {}.", "aadhaar no: {}", "UIDAI record {}", "the id {} was seeded"),
+    ),
+    "DE_TAX_ID": (
+        values.de_tax_id,
+        ("Steuer-ID {}.", "Steuerliche Identifikationsnummer: {}", "IdNr. {}", "Herr Brandt, {}, Lindau"),
+    ),
+    "CA_SIN": (
+        values.ca_sin,
+        (
+            "Social insurance number {}.",
+            "SIN number: {}",
+            "social insurance no. {}",
+            "the employee's {} is wrong",
+        ),
+    ),
+    "MEDICAL_LICENSE": (
+        values.medical_license,
+        ("DEA {}.", "DEA number: {}", "Dr. Haddad, DEA no {}", "signed, {}"),
+    ),
+    "US_PASSPORT": (
+        values.us_passport,
+        ("Passport {}.", "passport number {}", "US passport no: {}", "gate agent saw {}"),
+    ),
     "CRYPTO": (values.crypto, ("Send it to {}.", "wallet {}", "btc='{}'", "donations: {}")),
-}  # fmt: skip
+}
 _DISGUISED = ("EMAIL", "PHONE", "CARD", "IBAN", "IP", "US_SSN", "UK_NINO", "ES_NIF")
 _FILLERS = (
     "",

@@ -86,7 +86,7 @@ IDENTIFIERS: tuple[Recogniser, ...] = (
         alone=re.compile(""),
         digits=1,
         form=re.compile(r"(?:bc1|[13])[A-Za-z0-9]{25}"),
-    ),  # fmt: skip
+    ),
     Recogniser(
         "US_ITIN",
         presidio("UsItinRecognizer"),
@@ -177,13 +177,13 @@ IDENTIFIERS: tuple[Recogniser, ...] = (
         presidio("CaSinRecognizer"),
         digits=9,
         words=("social insurance", "social_insurance", "sin number", "sin no"),
-    ),  # fmt: skip
+    ),
     Recogniser(
         "MEDICAL_LICENSE",
         presidio("MedicalLicenseRecognizer"),
         digits=7,
         words=("dea", "medical licen", "medical_licen"),
-    ),  # fmt: skip
+    ),
     Recogniser("US_PASSPORT", presidio("UsPassportRecognizer"), digits=8, words=("passport",)),
     PHONE,
 )

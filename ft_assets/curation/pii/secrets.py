@@ -57,7 +57,8 @@ _MORE_TOKENS = (
 )
 _TWILIO = r"[SA][KC][0-9a-f]{32}"
 _NAME = (
-    r"(?:api[ _-]?key|access[ _-]?key|account[_-]?key|shared[_-]?access[_-]?(?:key|signature)|secret|token|passw(?:or)?d"
+    r"(?:api[ _-]?key|access[ _-]?key|account[_-]?key|shared[_-]?access[_-]?(?:key|signature)|secret|token"
+    r"|passw(?:or)?d"
     r"|passwort|passwd|passcode|passphrase|pwd|private_key_id)(?:[_-]?(?:access[_-]?)?key|_?value|_?string)?"
 )
 _NAME_CUES = (

@@ -65,7 +65,7 @@ def test_nothing_is_loaded_before_the_first_text() -> None:
 
 def test_a_model_without_people_is_refused(tmp_path: Path) -> None:
     names = NamesModel(save_model(tmp_path, {0: "O", 1: "B-LOC"}, always=0))
-    with pytest.raises(WrongInput, match="labels of .* are O, B-LOC"):
+    with pytest.raises(WrongInput, match=r"labels of .* are O, B-LOC"):
         list(names.spans(_TEXT))
 
 
