@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from itertools import product
+from functools import cache
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from benchmarks.curation_rows import as_example, chat, make_rows, similar_by_bru
 _SIZES = "10000,100000"
 _RUNS = 3
 _JUDGED = 5_000
+_PRIVATE = 20
+"""One row in this many holds personal data."""
 _MOST_ROWS = {
     "rensa_inline": 100_000,
     "rensa_batch": 100_000,
@@ -48,7 +51,7 @@ def measure() -> dict:
     sizes = sorted(int(size) for size in os.environ.get("FT_ASSETS_BENCH_ROWS", _SIZES).split(","))
     with tempfile.TemporaryDirectory() as folder:
         quality = _quality(Path(folder))
-        measured = [_measure_size(size, quality, Path(folder)) for size in sizes]
+        measured = [measure_size(size, quality, Path(folder)) for size in sizes]
     return {
         "sizes": measured,
         **_exponent(measured),
@@ -89,17 +92,21 @@ def contamination(trained: int, judged: int = 1_000, planted: int = 100) -> dict
 
 
 def curate_path(count: int) -> dict[str, Any]:
-    """Rows a second of `curate` from a raw batch to its files, personal data in 5 % of the rows."""
+    """Rows a second of `curate` from a raw batch to its files, personal data in 5 % of the rows.
+
+    `screen_loses`: of those 5 %, how many come out otherwise where every recogniser is asked about every row.
+    """
     from benchmarks.pii_set import labelled
     from ft_assets.curation.curate import curate
+    from ft_assets.curation.redaction import Redactor
     from ft_assets.recipe_data import Curation
     from ft_assets.sources.batch_files import BatchFiles
 
     private = [each.text for each in labelled() if each.entities]
-    examples = (
-        as_example(text, private[row // 20 % len(private)] if row % 20 == 0 else "")
+    examples = [
+        as_example(text, "" if row % _PRIVATE else private[row // _PRIVATE % len(private)])
         for row, text in enumerate(make_rows(count).texts)
-    )
+    ]
     with tempfile.TemporaryDirectory() as folder:
         raw, warm_up, out = (Path(folder) / name for name in ("raw", "warm_up", "out"))
         for each in (raw, warm_up, out):
@@ -116,10 +123,15 @@ def curate_path(count: int) -> dict[str, Any]:
         "curated": summary.curated,
         "rejected": summary.rejected,
         "pii": sum(summary.pii.values()),
+        "screen_loses": sum(
+            Redactor().text(row.prompt) != Redactor(screened=False).text(row.prompt)
+            for row in examples[::_PRIVATE]
+        ),
     }
 
 
-def _measure_size(count: int, quality: dict[str, dict[str, Any]], folder: Path) -> dict[str, Any]:
+def measure_size(count: int, quality: dict[str, dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """One size, as `measure` tells it. `quality` is recall and precision by arm; `folder` gets the rows as Parquet."""
     texts = make_rows(count).texts
     path = _store(texts, folder)
     arms = make_arms(path)
@@ -148,18 +160,28 @@ def _quality(folder: Path) -> dict[str, dict[str, Any]]:
     """Recall and precision of every arm but the bound against brute force on about 5,000 rows."""
     texts = make_rows(10 * _JUDGED).sample(_JUDGED).texts
     pairs = set(similar_by_brute_force(texts, THRESHOLD))
-    rows = {later for _, later in pairs}
     arms = make_arms(_store(texts, folder))
-    return {name: _judge(arm(texts), pairs, rows) for name, arm in arms.items() if "duckdb" not in name}
+    return {name: judge(arm(texts), pairs) for name, arm in arms.items() if "duckdb" not in name}
 
 
-def _judge(found: Found, pairs: set[tuple[int, int]], rows: set[int]) -> dict[str, Any]:
-    truth = pairs if isinstance(found, set) else rows
+def judge(found: Found, pairs: set[tuple[int, int]]) -> dict[str, Any]:
+    """Recall and precision of what an arm found, by the kind of its answer.
+
+    Args:
+        pairs: (earlier, later) of all rows that are alike.
+    """
+    match found:
+        case set():
+            name, truth = "pairs", pairs
+        case frozenset():
+            name, truth = "rows with a copy", set(chain.from_iterable(pairs))
+        case _:
+            name, truth = "rows dropped", {later for _, later in pairs}
     right = len(truth.intersection(found))
     return {
         "recall": round(right / len(truth), 4),
         "precision": round(right / max(1, len(found)), 4),
-        "judged_by": "pairs" if isinstance(found, set) else "rows dropped",
+        "judged_by": name,
     }
 
 
@@ -202,12 +224,13 @@ def _one_core() -> None:
 
 def _peak_mb(arm: str, path: Path, count: int) -> float:
     """Megabytes that a process holds at most in running the arm, beyond what holding the texts takes."""
-    command = [sys.executable, "-m", "benchmarks.curation", str(path), str(count)]
-    peaks = [
-        float(subprocess.run([*command, name], check=True, capture_output=True, text=True).stdout)
-        for name in (arm, "nothing")
-    ]
-    return _round(peaks[0] - peaks[1])
+    return _round(_process_mb(arm, path, count) - _process_mb("nothing", path, count))
+
+
+@cache
+def _process_mb(arm: str, path: Path, count: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.curation", str(path), str(count), arm]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def _main() -> None:

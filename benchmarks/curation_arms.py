@@ -14,8 +14,10 @@ _PERMUTATIONS = 128
 _BANDS = 32
 _SEED = 42
 
-Found = set[tuple[int, int]] | list[int]
-"""Pairs (earlier, later), or the rows to drop, where an arm does not tell of what they are copies."""
+Found = set[tuple[int, int]] | list[int] | frozenset[int]
+"""Pairs (earlier, later); or, where an arm does not tell of what they are copies, a list of the rows to drop, or a set of
+all rows that have a copy before or after them.
+"""
 
 
 def ours(texts: Sequence[str]) -> Found:
@@ -43,7 +45,7 @@ def rensa_batch(texts: Sequence[str]) -> Found:
     )
     index = RMinHashLSH(THRESHOLD, _PERMUTATIONS, _BANDS)
     flags = index.query_duplicate_flags_matrix_one_shot(sketches)
-    return [row for row, flag in enumerate(flags) if flag]
+    return frozenset(row for row, flag in enumerate(flags) if flag)
 
 
 def rensa_lsh(texts: Sequence[str]) -> Found:

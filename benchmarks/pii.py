@@ -83,7 +83,7 @@ _PRESIDIO_TYPES = {"EMAIL_ADDRESS": "EMAIL", "PHONE_NUMBER": "PHONE", "CREDIT_CA
 
 
 def measure() -> dict:
-    """`{"entities", "texts", "ours": {…}, "peers": {"presidio": {…}}, "ratio": {…}}`; rates are rows a second of a core.
+    """`{"entities", "texts", "ours": {…}, "peers": {"presidio": {…}}, "ratio": {…}}`; rates are of one core.
 
     `rows_per_s` is over rows of two turns and about 60 words, of which 5 % hold one value of the set.
     """
@@ -108,7 +108,7 @@ def measure() -> dict:
 
 
 def score(texts: Iterable[Labelled], finder: Finder) -> dict[str, Any]:
-    """Shares over all, `false_alarms` as a count, and `"types": {type: {"entities", "recall", "precision", "replaced"}}`."""
+    """Shares over all, `false_alarms` as a count, and the shares by type in `types`."""
     entities: Counter[str] = Counter()
     recalled: Counter[str] = Counter()
     replaced: Counter[str] = Counter()

@@ -61,7 +61,7 @@ _TYPES: dict[str, tuple[values.Make, tuple[str, ...]]] = {
     "IBAN": (values.iban, ("Send it to {} by Friday.", "IBAN: {}", "account {}, reference 12", "iban='{}'")),
     "IP": (
         values.ip,
-        ("The request came from {}.", "ssh root@{}", "client {} timed out", "host = '{}'", "{} - - GET /"),
+        ("The request came from {}.", "ssh root@{}", "client {} timed out", "host = '{}'", "{} - GET /"),
     ),
     "MAC": (values.mac, ("Device {} is offline.", "mac: {}", "ether {} txqueuelen 1000", "'{}'")),
     "US_SSN": (

@@ -92,9 +92,25 @@ def email(random: Random) -> str:
     return f"{name}@{host}{random.choice(['.com', '.org', '.co.uk', '.de', '.io', '.com.br', '.example', '.internal'])}"
 
 
-_PHONES = ["+1 415 555 01##", "(415) 555-01##", "212-555-01##", "1-312-555-01##", "415.555.01##", "+44 20 7946 09##",
-           "020 7946 09##", "+49 30 23125 1##", "030 23125 1##", "+33 1 99 00 12 ##", "01 99 00 12 ##", "+91 98765 432##",
-           "+61 3 5550 12##", "+48 601 123 4##", "+55 11 95555-12##", "+39 06 9876 54##", "+34 612 345 6##"]  # fmt: skip
+_PHONES = [
+    "+1 415 555 01##",
+    "(415) 555-01##",
+    "212-555-01##",
+    "1-312-555-01##",
+    "415.555.01##",
+    "+44 20 7946 09##",
+    "020 7946 09##",
+    "+49 30 23125 1##",
+    "030 23125 1##",
+    "+33 1 99 00 12 ##",
+    "01 99 00 12 ##",
+    "+91 98765 432##",
+    "+61 3 5550 12##",
+    "+48 601 123 4##",
+    "+55 11 95555-12##",
+    "+39 06 9876 54##",
+    "+34 612 345 6##",
+]
 
 
 def phone(random: Random) -> str:
@@ -110,8 +126,16 @@ def card(random: Random) -> str:
     return grouped(value, sizes, random.choice([" ", "-", "", ""]))
 
 
-_IBANS = {"DE": "dddddddddddddddddd", "GB": "aaaadddddddddddddd", "FR": "ddddddddddddddddddddddd",
-          "ES": "dddddddddddddddddddd", "NL": "aaaadddddddddd", "CH": "ddddddddddddddddd", "AT": "dddddddddddddddd"}  # fmt: skip
+# Account numbers: d is a digit, a is a letter.
+_IBANS = {
+    "AT": "d" * 16,
+    "CH": "d" * 17,
+    "DE": "d" * 18,
+    "ES": "d" * 20,
+    "FR": "d" * 23,
+    "GB": "aaaa" + "d" * 14,
+    "NL": "aaaa" + "d" * 10,
+}
 
 
 def iban(random: Random) -> str:
@@ -283,4 +307,4 @@ def crypto(random: Random) -> str:
     while number:
         number, rest = divmod(number, 58)
         address = _BASE58[rest] + address
-    return "1" * (body[0] == 0) + address
+    return "1" * (len(body) - len(body.lstrip(b"\x00"))) + address

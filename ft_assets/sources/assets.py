@@ -68,5 +68,6 @@ def _count(path: Path, column: str) -> Counter[str]:
 
 
 def _table(name: str, counts: Counter[str]) -> dg.MetadataValue:
-    lines = [f"| {value.replace('|', '/')} | {rows} |" for value, rows in counts.most_common(50)]
+    shown = ((" ".join(value.replace("|", "/").split()), rows) for value, rows in counts.most_common(50))
+    lines = [f"| {value} | {rows} |" for value, rows in shown]
     return dg.MetadataValue.md("\n".join([f"| {name} | rows |", "|---|---:|", *lines]))

@@ -111,8 +111,8 @@ def _preference(fields: _Fields) -> Said:
 
 
 def _after(prompt: tuple[Message, ...], turns: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The whole conversation; some datasets repeat the prompt in each answer."""
-    repeats = len(turns) > len(prompt) and turns[: len(prompt)] == prompt
+    """The whole conversation; some datasets repeat the prompt in each answer, perhaps behind earlier turns."""
+    repeats = len(turns) > len(prompt) and prompt in (turns[: len(prompt)], turns[-len(prompt) - 1 : -1])
     return turns if repeats else (*prompt, *turns)
 
 
@@ -145,7 +145,7 @@ def _history(fields: _Fields) -> list[Message]:
 
 
 def _label(value: Any) -> bool:
-    text = str(value).lower()
+    text = str(value).lower().removesuffix(".0")  # a table with empty cells may hold 1.0 for true
     if text not in ("true", "false", "1", "0"):
         wrong_type(
             "label", value, "true or false", "write true for an answer that was liked, or rename the field"

@@ -6,7 +6,7 @@ import json
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -86,7 +86,7 @@ class StoredFile:
             yield buffered
 
     def chunks(self) -> Iterator[bytes]:
-        """The file's bytes, unpacked, at most a few MB at a time.
+        """The file's bytes, unpacked, a piece at a time.
 
         Raises:
             Damaged: after the last bytes that could be unpacked.
@@ -95,7 +95,7 @@ class StoredFile:
             stream = stack.enter_context(self.packed())
             with self._plain_errors():
                 compression = self._compression(stream)
-            pieces = _unpack_zstd(stream) if compression == "zstd" else _unpack(stream, compression)
+            pieces = self._unpack(stream, compression)
             # bz2 has no error of its own.
             damaged = (*_DAMAGED, OSError) if compression == "bz2" else _DAMAGED
             while chunk := self._next(pieces, damaged):
@@ -125,6 +125,25 @@ class StoredFile:
         start = stream.peek(6)
         known = (compression for magic, compression in _MAGIC.items() if start.startswith(magic))
         return next(known, get_compression(self._location, "infer"))
+
+    def _unpack(self, stream: BufferedReader, compression: str | None) -> Iterator[bytes]:
+        match compression:
+            case None:
+                return _read(lambda: stream)
+            case "zstd":
+                return _unpack_zstd(stream)
+            case "zip":
+                return _read(lambda: self._only_file(zipfile.ZipFile(stream)))
+            case _:
+                return _read(lambda: cast(dict[str, Any], compr)[compression](stream, mode="rb"))
+
+    def _only_file(self, archive: zipfile.ZipFile) -> IO[bytes]:
+        names = [item.filename for item in archive.infolist() if not item.is_dir()]
+        if len(names) != 1:
+            raise WrongInput(
+                f"{self.path}: an archive of {len(names)} files; unpack it and name each file as a source"
+            )
+        return archive.open(names[0])
 
     def _next(self, pieces: Iterator[bytes], damaged: tuple[type[Exception], ...]) -> bytes:
         with self._plain_errors():
@@ -160,13 +179,11 @@ def _stamp(files: Iterable[dict[str, Any]]) -> str | None:
     return hashlib.sha256(json.dumps(marks).encode()).hexdigest() if told else None
 
 
-def _unpack(stream: BufferedReader, compression: str | None) -> Iterator[bytes]:
-    unpacked: IO[bytes] = stream
-    if compression is not None:
-        try:
-            unpacked = cast(dict[str, Any], compr)[compression](stream, mode="rb")
-        except _UNPACKABLE as error:
-            raise Damaged(str(error)) from error
+def _read(unpack: Callable[[], IO[bytes]]) -> Iterator[bytes]:
+    try:
+        unpacked = unpack()
+    except _UNPACKABLE as error:
+        raise Damaged(str(error)) from error
     # One read of what lies below: a fuller one would throw away good bytes when it meets damage.
     read = getattr(unpacked, "read1", unpacked.read)
     while chunk := read(_CHUNK):
@@ -181,8 +198,8 @@ def _unpack_zstd(stream: BufferedReader) -> Iterator[bytes]:
             rest = block[start : start + 1024]
             while rest:
                 decompressor = decompressor or zstandard.ZstdDecompressor().decompressobj()
-                if out := decompressor.decompress(rest):
-                    yield out
+                out = decompressor.decompress(rest)
+                yield from (out[at : at + _CHUNK] for at in range(0, len(out), _CHUNK))
                 rest = decompressor.unused_data if decompressor.eof else b""
                 decompressor = None if decompressor.eof else decompressor
     if decompressor is not None:

@@ -11,10 +11,7 @@ import numpy.typing as npt
 
 from ft_assets.curation.near_duplicates import Ints, Pairs, overlaps
 from ft_assets.curation.words import Array64, Hashes
-from ft_assets.splitting.passages import Words
-
-GRAM = 13
-"""Words in a row that hardly ever meet by chance."""
+from ft_assets.splitting.passages import STRETCH, Words
 
 PHRASE = 5
 """Words of a phrase. A phrase that many rows share is boilerplate, such as a fixed instruction."""
@@ -50,7 +47,10 @@ def embedded_questions(left: Words, right: Words, common: Array64) -> Pairs:
 
     A question with fewer than 13 words in a row has none, and is never found here.
     """
-    parts = _embedded(left.questions, right.texts, common, EMBEDDED), _contained(left.questions, right.texts)
+    parts = (
+        _embedded(left.questions, right.stretches, common, EMBEDDED),
+        _contained(left.questions, right.stretches),
+    )
     pairs = Pairs(*(np.concatenate(columns) for columns in zip(*map(_columns, parts), strict=True)))
     _, first = np.unique(np.stack([pairs.left, pairs.right]), axis=1, return_index=True)
     return Pairs(pairs.left[first], pairs.right[first], pairs.similarity[first])
@@ -61,7 +61,7 @@ def repeated_answers(left: Words, right: Words, common: Array64) -> Pairs:
 
     Short answers such as "Return the length." are given to many questions, and say nothing.
     """
-    return _embedded(left.answers, right.texts, common, 1.0)
+    return _embedded(left.answers, right.stretches, common, 1.0)
 
 
 def equal_rows(left: Hashes, right: Hashes) -> tuple[Ints, Ints]:
@@ -79,10 +79,9 @@ def equal_values(left: Array64, right: Array64) -> tuple[Ints, Ints]:
     return first, order[np.repeat(starts, counts) + ramp]
 
 
-def _embedded(parts: Hashes, texts: Hashes, common: Array64, at_least: float) -> Pairs:
+def _embedded(parts: Hashes, stretches: Hashes, common: Array64, at_least: float) -> Pairs:
     own = _own_grams(parts, common)
-    grams = texts.grams(GRAM)
-    seen = grams.take(_among(grams.values, np.unique(own.values))).distinct()
+    seen = stretches.take(_among(stretches.values, np.unique(own.values))).distinct()
     first, second = equal_values(own.values, seen.values)
     packed = (own.owners[first].astype(np.uint64) << np.uint64(32)) | seen.owners[second].astype(np.uint64)
     pairs, shared = np.unique(packed, return_counts=True)
@@ -92,15 +91,14 @@ def _embedded(parts: Hashes, texts: Hashes, common: Array64, at_least: float) ->
     return Pairs(i[good], j[good], share[good])
 
 
-def _contained(parts: Hashes, texts: Hashes) -> Pairs:
+def _contained(parts: Hashes, stretches: Hashes) -> Pairs:
     """Pairs where the text holds nearly all of the part's 13-grams.
 
     To hold so many it must hold one of the part's few rarest, so only texts that hold one of those are looked at.
     """
-    long = np.flatnonzero(parts.lengths >= GRAM)
-    grams = parts.rows_at(long).grams(GRAM).distinct()
-    seen = texts.grams(GRAM)
-    seen = seen.take(_among(seen.values, np.unique(grams.values))).distinct()
+    long = np.flatnonzero(parts.lengths >= STRETCH)
+    grams = parts.rows_at(long).grams(STRETCH).distinct()
+    seen = stretches.take(_among(stretches.values, np.unique(grams.values))).distinct()
     known, counts = np.unique(seen.values, return_counts=True)
     at = np.minimum(np.searchsorted(known, grams.values), max(0, len(known) - 1))
     times = np.where(known[at] == grams.values, counts[at], 0) if len(known) else np.zeros(len(grams.values))
@@ -124,13 +122,13 @@ def _columns(pairs: Pairs) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
 
 def _own_grams(words: Hashes, common: Array64) -> Hashes:
     """The set of each row's 13-grams that lie in a stretch that no common phrase covers."""
-    grams = words.grams(GRAM)
-    long = words.lengths >= GRAM
+    grams = words.grams(STRETCH)
+    long = words.lengths >= STRETCH
     if not long.any():
         return Hashes(np.zeros(0, np.uint64), np.zeros(words.rows + 1, np.int64))
     covered = np.concatenate([[0], np.cumsum(_covered(words, common))])
     starts = words.offsets[:-1][grams.owners] + _places(grams)
-    ends = np.minimum(starts + GRAM, len(words.values))
+    ends = np.minimum(starts + STRETCH, len(words.values))
     free = (covered[ends] == covered[starts]) & long[grams.owners]
     return grams.take(free).distinct()
 

@@ -12,6 +12,9 @@ from ft_assets.curation.near_duplicates import GRAM, Ints
 from ft_assets.curation.turns import Columns
 from ft_assets.curation.words import Array64, Hashes, hash_words, text_key
 
+STRETCH = 13
+"""Words in a row that hardly ever meet by chance."""
+
 PASSAGE_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -46,6 +49,11 @@ class Words:
     def grams(self) -> Hashes:
         """The set of word 3-grams of each conversation."""
         return self.texts.grams(GRAM).distinct()
+
+    @cached_property
+    def stretches(self) -> Hashes:
+        """The word 13-grams of each conversation; a shorter one has none that another holds."""
+        return self.texts.grams(STRETCH)
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,13 @@ def test_preferences_keep_the_worse_answer(tmp_path: Path, name: str) -> None:
     assert example.rejected and (example.rejected.role, example.rejected.content) == ("assistant", "What?")
 
 
+def test_a_prompt_that_answers_repeat_behind_a_system_turn_is_said_once(tmp_path: Path) -> None:
+    chosen = [{"role": "system", "content": "Be brief."}, *TURNS]
+    rejected = [*chosen[:2], {"role": "assistant", "content": "What?"}]
+    example = _one(tmp_path, {"prompt": "Hello?", "chosen": chosen, "rejected": rejected})
+    assert [turn.role for turn in example.messages] == ["system", "user", "assistant"]
+
+
 def test_preferences_over_a_long_conversation(tmp_path: Path) -> None:
     more = [*TURNS, {"role": "user", "content": "And?"}]
     row = {
@@ -129,7 +136,7 @@ def test_preferences_over_a_long_conversation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("label", "desirable"),
-    [(True, True), (False, False), ("true", True), ("False", False), (1, True), (0, False)],
+    [(True, True), (False, False), ("true", True), ("False", False), (1, True), (0, False), (1.0, True)],
 )
 def test_kto_rows_say_whether_the_answer_was_liked(tmp_path: Path, label: object, desirable: bool) -> None:
     assert _one(tmp_path, {"prompt": "a", "completion": "b", "label": label}).desirable is desirable

@@ -18,10 +18,11 @@ from ft_assets.sources.stored_file import StoredFile
 from ft_assets_tests.sources.read import lines, read, read_bytes, row
 
 
-def _zip(content: bytes) -> bytes:
+def _zip(content: bytes, *names: str) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("inside.jsonl", content)
+        for name in names or ("inside.jsonl",):
+            archive.writestr(name, b"" if name.endswith("/") else content)
     return packed.getvalue()
 
 
@@ -74,6 +75,19 @@ def test_changed_bytes_are_damage_and_no_traceback(tmp_path: Path, ending: str) 
     examples, rejected = read_bytes(tmp_path, f"a.jsonl.{ending}", bytes(packed))
     assert rejected[-1].reason in ("damaged_file", "not_json", "not_utf8")
     assert len(examples) <= 2_000
+
+
+def test_an_archive_of_several_files_is_refused_and_not_read_in_part(tmp_path: Path) -> None:
+    with pytest.raises(WrongInput, match=r"a\.jsonl\.zip: an archive of 2 files; unpack it"):
+        read_bytes(tmp_path, "a.jsonl.zip", _zip(lines(3), "one.jsonl", "two.jsonl"))
+    examples, _ = read_bytes(tmp_path, "a.jsonl.zip", _zip(lines(3), "folder/", "folder/one.jsonl"))
+    assert len(examples) == 3
+
+
+def test_a_kilobyte_that_unpacks_to_megabytes_comes_in_pieces(tmp_path: Path) -> None:
+    (tmp_path / "a.zst").write_bytes(zstandard.compress(b"ab\n" * 4_000_000))
+    chunks = [len(chunk) for chunk in StoredFile(str(tmp_path / "a.zst")).chunks()]
+    assert (sum(chunks), max(chunks)) == (12_000_000, 1 << 18)
 
 
 def test_what_is_packed_in_name_only(tmp_path: Path) -> None:

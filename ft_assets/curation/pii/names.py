@@ -1,7 +1,7 @@
 """Names of people by a model: token classification from the Hugging Face hub or a folder."""
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from ft_assets.errors import BrokenEnvironment, WrongInput
@@ -72,6 +72,12 @@ class NamesModel:
             stride=_OVERLAP_TOKENS,
             device="cpu",
         )
+
+
+@lru_cache(maxsize=1)
+def open_names(model: str) -> NamesModel:
+    """The model of `curation.names_model`, the same object every time, so that it is loaded once a process."""
+    return NamesModel(model)
 
 
 def _is_person(label: str) -> bool:

@@ -58,8 +58,7 @@ _MORE_TOKENS = (
 _TWILIO = r"[SA][KC][0-9a-f]{32}"
 _NAME = (
     r"(?:api[ _-]?key|access[ _-]?key|account[_-]?key|shared[_-]?access[_-]?(?:key|signature)|secret|token"
-    r"|passw(?:or)?d"
-    r"|passwort|passwd|passcode|passphrase|pwd|private_key_id)(?:[_-]?(?:access[_-]?)?key|_?value|_?string)?"
+    r"|passw(?:or)?d|passwort|passwd|passcode|passphrase|pwd|private_key_id)(?:[_-]?(?:access[_-]?)?key|_?value|_?string)?"
 )
 _NAME_CUES = (
     "key",
@@ -74,7 +73,7 @@ _NAME_CUES = (
 )
 _CREDENTIAL = re.compile(
     rf"(?i){_NAME}(?:(?P<sign>[\"']?\s{{0,3}}(?:=>|:=|[:=])\s{{0,3}}[\"'`]?)|\s(?:is|was)(?: set to)?:?\s[\"'`]?)"
-    r"(?P<value>(?!https?://|[/~$%&*.({])(?:[^\s\"'`,;<>\[\]{}&]|&(?!\w+=)){5,512}(?<![.!?:)]))"
+    r"(?P<value>(?!https?://|[~$%&*.({]|/(?![A-Za-z0-9+/]{27,}=))(?:[^\s\"'`,;<>\[\]{}&]|&(?!\w+=)){5,512}(?<![.!?:)]))"
 )
 # Words with a digit that name a form of data.
 _TECHNICAL = re.compile(

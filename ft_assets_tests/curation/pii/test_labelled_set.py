@@ -9,8 +9,18 @@ from benchmarks.pii_set import labelled
 from ft_assets.curation.redaction import RECOGNISERS, find
 
 # Numbers that nothing in their form tells from others, so a sentence must say what they are.
-_NEED_A_WORD = {"AU_ABN": 0.75, "AU_MEDICARE": 0.5, "AU_TFN": 0.55, "CA_SIN": 0.75, "DE_TAX_ID": 0.9,
-                "IN_AADHAAR": 0.85, "MEDICAL_LICENSE": 0.65, "PL_PESEL": 0.7, "UK_NHS": 0.75, "US_PASSPORT": 0.7}  # fmt: skip
+_NEED_A_WORD = {
+    "AU_ABN": 0.75,
+    "AU_MEDICARE": 0.5,
+    "AU_TFN": 0.55,
+    "CA_SIN": 0.75,
+    "DE_TAX_ID": 0.9,
+    "IN_AADHAAR": 0.85,
+    "MEDICAL_LICENSE": 0.65,
+    "PL_PESEL": 0.7,
+    "UK_NHS": 0.75,
+    "US_PASSPORT": 0.7,
+}
 # What is taken for a telephone number and is another number of a person: it is replaced all the same.
 _PRECISION = {"PHONE": 0.6}
 _TYPES = sorted({each.type for each in RECOGNISERS})

@@ -14,7 +14,8 @@ def test_the_secret_is_replaced_and_its_surroundings_stay(frame: str, value: str
 
 
 def test_a_service_account_file_loses_its_key() -> None:
-    text = '{"private_key_id": "0123456789abcdef0123456789abcdef01234567", "private_key": "-----BEGIN PRIVATE KEY-----\\nMIIE1\\n-----END PRIVATE KEY-----\\n"}'
+    key = "-----BEGIN PRIVATE KEY-----\\nMIIE1\\n-----END PRIVATE KEY-----"
+    text = f'{{"private_key_id": "{"0123456789abcdef" * 2}", "private_key": "{key}\\n"}}'
     assert redact(text)[0] == '{"private_key_id": "<SECRET_1>", "private_key": "<SECRET_2>\\n"}'
 
 
