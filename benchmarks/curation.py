@@ -151,9 +151,16 @@ def measure_size(count: int, quality: dict[str, dict[str, Any]], folder: Path) -
         for name in arms
     }
     mine = told.pop("ours")
-    ratio = {name: _round(mine["rows_per_s"] / peer["rows_per_s"]) for name, peer in told.items()}
-    bound_ratio = _round(1 / ratio.pop("duckdb_read_and_hash"))
-    return {"rows": count, "ours": mine, "peers": told, "ratio": ratio, "bound_ratio": bound_ratio}
+    bound = "duckdb_read_and_hash"
+    return {
+        "rows": count,
+        "ours": mine,
+        "peers": told,
+        "ratio": {
+            name: _round(mine["rows_per_s"] / told[name]["rows_per_s"]) for name in told if name != bound
+        },
+        "bound_ratio": _round(told[bound]["rows_per_s"] / mine["rows_per_s"]),
+    }
 
 
 def _quality(folder: Path) -> dict[str, dict[str, Any]]:

@@ -14,10 +14,11 @@ _PERMUTATIONS = 128
 _BANDS = 32
 _SEED = 42
 
-Found = set[tuple[int, int]] | list[int] | frozenset[int]
-"""Pairs (earlier, later); or, where an arm does not tell of what they are copies, a list of the rows to drop, or a set of
-all rows that have a copy before or after them.
-"""
+Pairs = set[tuple[int, int]]
+"""Of rows, the earlier one first."""
+
+Found = Pairs | list[int] | frozenset[int]
+"""Where an arm does not tell of what rows are copies: a list of those to drop, or a set of all that have a copy."""
 
 
 def ours(texts: Sequence[str]) -> Found:
@@ -48,7 +49,7 @@ def rensa_batch(texts: Sequence[str]) -> Found:
     return frozenset(row for row, flag in enumerate(flags) if flag)
 
 
-def rensa_lsh(texts: Sequence[str]) -> Found:
+def rensa_lsh(texts: Sequence[str]) -> Pairs:
     """Each row is looked up before it goes into the index; whatever the index proposes counts."""
     from rensa import RMinHash, RMinHashLSH  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -70,9 +71,11 @@ def datasketch_verified(texts: Sequence[str]) -> Found:
     from datasketch import MinHash, MinHashLSH
 
     index, found = MinHashLSH(THRESHOLD, _PERMUTATIONS), set()
-    tokens = ([token.encode() for token in _tokens(text)] for text in texts)
-    for row, sketch in enumerate(MinHash.generator(tokens, num_perm=_PERMUTATIONS)):
-        found.update((int(earlier), row) for earlier in index.query(sketch))
+    blank = MinHash(_PERMUTATIONS)  # a copy spares it drawing the permutations again
+    for row, text in enumerate(texts):
+        sketch = blank.copy()
+        sketch.update_batch([token.encode() for token in _tokens(text)])
+        found.update((earlier, row) for earlier in index.query(sketch))
         index.insert(row, sketch)
     return _verified(texts, found)
 
@@ -99,7 +102,7 @@ def _tokens(text: str) -> list[str]:
     return list(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
 
 
-def _verified(texts: Sequence[str], proposed: Found) -> Found:
+def _verified(texts: Sequence[str], proposed: Pairs) -> Pairs:
     grams = [word_grams(text) for text in texts]
     return {(i, j) for i, j in proposed if _jaccard(grams[i], grams[j]) >= THRESHOLD}
 

@@ -1,10 +1,11 @@
-"""What every test may ask for: an empty home, and the recipe of a tiny model."""
+"""What every test may ask for: an empty home, a tiny base, and the recipe of a tiny model."""
 
 import os
 from pathlib import Path
 
 import pytest
 
+from ft_assets.bases.tiny_base import write_tiny_base
 from ft_assets.recipe import Recipe
 from ft_assets.storage.home import Home
 
@@ -20,6 +21,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FT_ASSETS_HOME", str(tmp_path / "home"))
     return Home(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny random base and its tokenizer."""
+    folder = tmp_path_factory.mktemp("tiny_base")
+    write_tiny_base(folder)
+    return folder
 
 
 @pytest.fixture

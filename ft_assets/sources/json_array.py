@@ -10,8 +10,9 @@ from ft_assets.sources.row import BadRow, Row
 from ft_assets.sources.stored_file import Damaged, StoredFile
 
 # Whole texts in quotes (brackets in them mean nothing), brackets, and commas; a text whose end is not read yet
-# is the third kind.
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]|"', re.DOTALL)
+# is the last kind. `*+` never gives back: such a text would be gone through backwards as well.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]|"', re.DOTALL)
+_PIECE = 1 << 20
 _OPENING, _CLOSING = (b"[", b"{"), (b"]", b"}")
 
 
@@ -23,7 +24,7 @@ def read_json_array(file: StoredFile) -> Iterator[Row | Rejected]:
     """
     number = 0
     try:
-        for number, element in enumerate(_elements(utf8_chunks(file)), start=1):
+        for number, element in enumerate(_elements(_pieces(utf8_chunks(file))), start=1):
             yield _read(file.name, number, element)
     except Damaged as error:
         yield damage(file, number + 1, error)
@@ -37,6 +38,21 @@ def _read(name: str, number: int, element: bytes) -> Row | Rejected:
         return Rejected(name, number, "not_utf8", "not UTF-8; save the file as UTF-8", start_of(element))
     except BadRow as bad:
         return Rejected(name, number, bad.reason, bad.detail, start_of(element))
+
+
+def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same in pieces of a megabyte: every piece has a text whose end is not read yet searched again."""
+    piece = bytearray()
+    try:
+        for chunk in chunks:
+            piece += chunk
+            if len(piece) >= _PIECE:
+                yield bytes(piece)
+                piece.clear()
+    except Damaged:
+        yield bytes(piece)
+        raise
+    yield bytes(piece)
 
 
 def _elements(chunks: Iterator[bytes]) -> Iterator[bytes]:

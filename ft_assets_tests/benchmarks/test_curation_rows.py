@@ -1,77 +1,61 @@
-"""Generated rows: what the curation benchmark counts as truth must be true."""
+"""The rows that the benchmarks generate hold what they promise."""
 
-from collections import Counter
+import itertools
 
 import numpy as np
-import pytest
 
-from benchmarks.curation_rows import Rows, as_example, make_rows, similar_by_brute_force, word_grams
-
-_ROWS = 2_000
+from benchmarks.curation_arms import ours
+from benchmarks.curation_rows import make_rows, similar_by_brute_force, word_grams
 
 
-@pytest.fixture(scope="module")
-def rows() -> Rows:
-    return make_rows(_ROWS)
+def test_same_seed_gives_the_same_rows() -> None:
+    one, other = make_rows(200), make_rows(200)
+    assert one.texts == other.texts
+    assert (one.origins == other.origins).all()
+    assert make_rows(200, seed=4).texts != one.texts
 
 
-def similarities(rows: Rows) -> list[float]:
-    """Jaccard similarity of every planted copy to its original."""
-    grams = [word_grams(text) for text in rows.texts]
-    pairs = [(grams[row], grams[origin]) for row, origin in enumerate(rows.origins) if origin >= 0]
-    return [len(one & other) / len(one | other) for one, other in pairs]
-
-
-def test_same_seed_gives_the_same_rows_and_another_seed_others(rows: Rows) -> None:
-    assert make_rows(_ROWS).texts == rows.texts
-    assert not set(make_rows(_ROWS, seed=4).texts) & set(rows.texts)
-
-
-def test_rows_have_about_sixty_words_of_which_a_template_gives_under_half(rows: Rows) -> None:
-    lengths = [len(text.split()) for text in rows.texts]
-    assert 55 <= np.mean(lengths) <= 66
-    templates = Counter(" ".join(text.split()[:18]) for text in rows.texts)
-    assert len([name for name, times in templates.items() if times > 3]) == 200
-
-
-def test_a_tenth_are_exact_copies_and_a_tenth_are_near_copies_of_every_similarity(rows: Rows) -> None:
-    measured = similarities(rows)
-    near = [similarity for similarity in measured if similarity < 1]
-    assert len(measured) == 0.2 * _ROWS
-    assert 0.09 * _ROWS <= len(near) <= 0.1 * _ROWS  # a word can be replaced by itself
-    assert min(near) < 0.55 and max(near) > 0.95
-
-
-def test_brute_force_finds_every_planted_copy_of_at_least_the_threshold_and_no_template(rows: Rows) -> None:
-    sample = rows.sample(500)
-    found = similar_by_brute_force(sample.texts, 0.5)
-    planted = {
-        (min(row, origin), max(row, origin)) for row, origin in enumerate(sample.origins) if origin >= 0
-    }
-    expected = [similarity for similarity in similarities(sample) if similarity >= 0.5]
-    assert sorted(found[pair] for pair in planted & found.keys()) == pytest.approx(sorted(expected))
-    families = np.where(sample.origins < 0, np.arange(len(sample.texts)), sample.origins)
-    assert all(families[one] == families[other] for one, other in found)
-
-
-def test_brute_force_agrees_with_comparing_all_pairs() -> None:
-    texts = ["a b c d e", "a b c d", "x y z", "a b c d e", "a b"]
-    expected = {(0, 1): 2 / 3, (0, 3): 1.0, (1, 3): 2 / 3}
-    assert similar_by_brute_force(texts, 0.5) == pytest.approx(expected)
-
-
-def test_sample_keeps_families_together(rows: Rows) -> None:
-    sample = rows.sample(300)
-    assert 200 <= len(sample.texts) <= 400
-    assert all(len(text) for text in sample.texts)
-    assert np.mean(sample.origins >= 0) == pytest.approx(0.2, abs=0.08)
+def test_a_tenth_are_exact_copies_and_a_tenth_share_at_least_half_of_the_grams() -> None:
+    rows = make_rows(1_000)
     copies = [
-        (sample.texts[row], sample.texts[origin]) for row, origin in enumerate(sample.origins) if origin >= 0
+        (word_grams(rows.texts[row]), word_grams(rows.texts[rows.origins[row]]))
+        for row in np.flatnonzero(rows.origins >= 0)
     ]
-    assert all(one.split()[-1] or other for one, other in copies)
-    assert min(similarities(sample)) > 0.4
+    alike = [len(one & other) / len(one | other) for one, other in copies]
+    assert alike.count(1.0) == 100
+    near = [similarity for similarity in alike if similarity < 1]
+    assert len(near) == 100
+    assert min(near) > 0.45
+    assert np.ptp(near) > 0.3
+    assert 55 < np.mean([len(text.split()) for text in rows.texts]) < 65
 
 
-def test_example_of_a_text_says_all_of_it() -> None:
-    row = as_example("a b c d e", "call me")
-    assert (row.prompt, row.answer) == ("a b call me", "c d e")
+def test_templates_are_shared_and_make_no_copies_of_their_own() -> None:
+    rows = make_rows(1_000)
+    starts = [" ".join(text.split()[:5]) for text in rows.texts]
+    assert len(set(starts)) < 500
+    pairs = similar_by_brute_force(rows.texts, 0.5)
+    first = np.where(rows.origins < 0, np.arange(1_000), rows.origins)
+    assert all(first[one] == first[other] for one, other in pairs)
+
+
+def test_sample_keeps_originals_with_their_copies() -> None:
+    rows = make_rows(1_000)
+    sample = rows.sample(200)
+    copies = np.flatnonzero(sample.origins >= 0)
+    assert 20 < len(copies) < 80
+    assert set(sample.texts) <= set(rows.texts)
+    for row in copies:
+        one, other = word_grams(sample.texts[row]), word_grams(sample.texts[sample.origins[row]])
+        assert len(one & other) > 0.4 * len(one | other)
+
+
+def test_brute_force_finds_what_comparing_all_pairs_finds() -> None:
+    texts = make_rows(150).texts
+    grams = [word_grams(text) for text in texts]
+    expected = {
+        (i, j)
+        for (i, one), (j, other) in itertools.combinations(enumerate(grams), 2)
+        if len(one & other) >= 0.5 * len(one | other)
+    }
+    assert set(similar_by_brute_force(texts, 0.5)) == expected == ours(texts)

@@ -1,11 +1,13 @@
 """A file that is one JSON list is read element by element."""
 
+import gzip
 import json
+import lzma
 from pathlib import Path
 
 import pytest
 
-from ft_assets.sources import stored_file
+from ft_assets.sources import json_array, stored_file
 from ft_assets_tests.sources.read import TURNS, read_bytes
 
 _TRICKY = [
@@ -21,6 +23,7 @@ def test_elements_are_read_however_they_are_laid_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indent: int | None, chunk: int
 ) -> None:
     monkeypatch.setattr(stored_file, "_CHUNK", chunk)
+    monkeypatch.setattr(json_array, "_PIECE", chunk)
     content = b"\xef\xbb\xbf \n" + json.dumps(_TRICKY, indent=indent, ensure_ascii=False).encode() + b"\n"
     examples, rejected = read_bytes(tmp_path, "alpaca_data.json", content)
     assert [(example.line, example.answer) for example in examples] == [
@@ -49,6 +52,18 @@ def test_a_list_that_ends_early_keeps_its_whole_elements(tmp_path: Path, cut: in
     content = json.dumps(_TRICKY).encode()
     examples, (bad,) = read_bytes(tmp_path, "a.json", content[:-cut])
     assert (len(examples), bad.reason) == (kept, "damaged_file")
+
+
+def test_a_packed_list_that_breaks_off_keeps_the_elements_before(tmp_path: Path) -> None:
+    packed = gzip.compress(json.dumps(_TRICKY * 50).encode())
+    examples, (bad,) = read_bytes(tmp_path, "a.json.gz", packed[:-8])
+    assert (len(examples), bad.reason) == (150, "damaged_file")
+
+
+def test_a_text_of_megabytes_in_small_chunks_is_read(tmp_path: Path) -> None:
+    rows = [{"prompt": "x" * 15_000_000, "completion": "y"}, *_TRICKY]
+    examples, rejected = read_bytes(tmp_path, "a.json.xz", lzma.compress(json.dumps(rows).encode(), preset=0))
+    assert (len(examples), rejected) == (4, [])
 
 
 @pytest.mark.parametrize("more", [b"}", b', {"a": 1}]', b"[]"])

@@ -59,7 +59,14 @@ def test_near_copy_matches_from_its_similarity_on() -> None:
     copy = example(changed(row.prompt, [5, 6]), row.answer)
     (match,) = search(to_table([row]), to_table([copy]), 0.5)
     assert match.kind == "near" and 0.5 < match.similarity < 1
-    assert kinds([row], [copy], match.similarity + 0.01) == ["ngram"]
+    assert kinds([row], [copy], match.similarity + 0.01) == ["edit"]
+
+
+def test_a_copy_with_a_third_of_its_words_changed_is_found_and_one_with_half_is_not() -> None:
+    row = unrelated(1, words=60)[0]
+    third, half = (example(changed(row.prompt, range(0, 60, step)), row.answer) for step in (3, 2))
+    assert kinds([row], [third]) == ["edit"]
+    assert kinds([row], [half]) == []
 
 
 def test_question_embedded_in_a_longer_one_is_found() -> None:

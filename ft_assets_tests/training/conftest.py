@@ -1,4 +1,4 @@
-"""A tiny base, splits of real docstrings' size, and jobs that train on them."""
+"""Splits of real docstrings' size, and jobs that train on them."""
 
 import subprocess
 import sys
@@ -10,21 +10,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ft_assets.bases.tiny_base import write_tiny_base
 from ft_assets.recipe import Training
 from ft_assets.sources.example import Example, Message, to_table
 from ft_assets.storage.artifacts import digest_folder
 from ft_assets.training.job import Outcome, TrainingJob
 
 Jobs = Callable[..., TrainingJob]
-
-
-@pytest.fixture(scope="session")
-def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny random base and its tokenizer."""
-    folder = tmp_path_factory.mktemp("tiny_base")
-    write_tiny_base(folder)
-    return folder
 
 
 def examples(count: int, offset: int = 0) -> list[Example]:
