@@ -107,7 +107,8 @@ class Hashes:
             inside = short[lengths[short] > step]
             mixed[self.offsets[inside]] += values[self.offsets[inside] + step] * _MULTIPLIERS[step]
         starts[self.offsets[short]] = True
-        return Hashes(mixed, self.offsets).take(starts)
+        kept = np.where(lengths < size, np.minimum(lengths, 1), lengths - size + 1)
+        return Hashes(mixed[starts], np.concatenate([[0], np.cumsum(kept)]))
 
     def distinct(self) -> "Hashes":
         """Each row without repeats."""
@@ -175,14 +176,28 @@ def text_key(text: str) -> int:
 
 
 def _hash_block(texts: Sequence[str]) -> Hashes:
-    spelt = [_spell(text).encode() for text in texts]
+    spelt = (
+        texts
+        if all(map(str.isascii, texts))
+        else [text if text.isascii() else _spell(text) for text in texts]
+    )
+    hashes = _hash_spelt(spelt)
+    if hashes.lengths.all():
+        return hashes
+    wordless = set(np.flatnonzero(hashes.lengths == 0).tolist())
+    return _hash_spelt([_spell(text) if row in wordless else text for row, text in enumerate(spelt)])
+
+
+def _hash_spelt(texts: Sequence[str]) -> Hashes:
+    """Words of texts that only ASCII separators part."""
+    encoded = list(map(str.encode, texts))
     # A separator at both ends, and room to read eight bytes from the start of any word.
-    joined = np.frombuffer(b" ".join([b"", *spelt, bytes(8)]).translate(_BYTES), np.uint8)
-    inside = joined != _SEPARATOR
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    starts, stops = edges[::2], edges[1::2]
-    rows = np.cumsum([1, *(len(text) + 1 for text in spelt)])
-    return Hashes(_hash_spellings(joined, starts, stops - starts), np.searchsorted(starts, rows))
+    joined = np.frombuffer(b" ".join([b"", *encoded, bytes(8)]).translate(_BYTES), np.uint8)
+    separators = np.flatnonzero(joined == _SEPARATOR)
+    starts, lengths = separators[:-1] + 1, np.diff(separators) - 1
+    starts, lengths = starts[lengths > 0], lengths[lengths > 0]
+    rows = np.cumsum([1, *(len(text) + 1 for text in encoded)])
+    return Hashes(_hash_spellings(joined, starts, lengths), np.searchsorted(starts, rows))
 
 
 def _spell(text: str) -> str:
@@ -197,14 +212,18 @@ def _spell(text: str) -> str:
 def _hash_spellings(data: npt.NDArray[np.uint8], starts: Offsets, lengths: Offsets) -> Array64:
     """A hash of the bytes of each word, taken in eight at a time; most words are done in one turn."""
     eight = np.ndarray(len(data) - 7, "<u8", data.data, strides=(1,))  # the eight bytes from each place on
-    hashes = lengths.astype(np.uint64)
-    places, left, words = starts, lengths, np.arange(len(starts))
+    hashes = _take_in(lengths.astype(np.uint64), eight[starts], lengths)
+    words = np.flatnonzero(lengths > 8)
+    places, left = starts[words] + 8, lengths[words] - 8
     while len(words):
-        taken = eight[places] & _FIRST_BYTES[np.minimum(left, 8)]
-        hashes[words] = _scramble(hashes[words] + taken * _MULTIPLIERS[0])
+        hashes[words] = _take_in(hashes[words], eight[places], left)
         more = left > 8
         places, left, words = places[more] + 8, left[more] - 8, words[more]
     return hashes
+
+
+def _take_in(hashes: Array64, eight: Array64, left: Offsets) -> Array64:
+    return _scramble(hashes + (eight & _FIRST_BYTES[np.minimum(left, 8)]) * _MULTIPLIERS[0])
 
 
 def _scramble(values: Array64) -> Array64:

@@ -81,7 +81,7 @@ def equal_values(left: Array64, right: Array64) -> tuple[Ints, Ints]:
 
 def _embedded(parts: Hashes, stretches: Hashes, common: Array64, at_least: float) -> Pairs:
     own = _own_grams(parts, common)
-    seen = stretches.take(_among(stretches.values, np.unique(own.values))).distinct()
+    seen = stretches.take(among(stretches.values, np.unique(own.values))).distinct()
     first, second = equal_values(own.values, seen.values)
     packed = (own.owners[first].astype(np.uint64) << np.uint64(32)) | seen.owners[second].astype(np.uint64)
     pairs, shared = np.unique(packed, return_counts=True)
@@ -98,7 +98,7 @@ def _contained(parts: Hashes, stretches: Hashes) -> Pairs:
     """
     long = np.flatnonzero(parts.lengths >= STRETCH)
     grams = parts.rows_at(long).grams(STRETCH).distinct()
-    seen = stretches.take(_among(stretches.values, np.unique(grams.values))).distinct()
+    seen = stretches.take(among(stretches.values, np.unique(grams.values))).distinct()
     known, counts = np.unique(seen.values, return_counts=True)
     at = np.minimum(np.searchsorted(known, grams.values), max(0, len(known) - 1))
     times = np.where(known[at] == grams.values, counts[at], 0) if len(known) else np.zeros(len(grams.values))
@@ -137,7 +137,7 @@ def _covered(words: Hashes, common: Array64) -> npt.NDArray[np.bool_]:
     """Which words a common phrase covers."""
     phrases = words.grams(PHRASE)
     whole = (words.lengths >= PHRASE)[phrases.owners]
-    starts = (words.offsets[:-1][phrases.owners] + _places(phrases))[_among(phrases.values, common) & whole]
+    starts = (words.offsets[:-1][phrases.owners] + _places(phrases))[among(phrases.values, common) & whole]
     covered = np.zeros(len(words.values), bool)
     for step in range(PHRASE):
         covered[starts + step] = True
@@ -149,7 +149,7 @@ def _places(rows: Hashes) -> Ints:
     return np.arange(len(rows.values)) - rows.offsets[:-1][rows.owners]
 
 
-def _among(values: Array64, known: Array64) -> npt.NDArray[np.bool_]:
+def among(values: Array64, known: Array64) -> npt.NDArray[np.bool_]:
     """Which values are among `known` (sorted). A bitmap rules most of them out before the search."""
     if not len(known):
         return np.zeros(len(values), bool)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ft_assets.curation.near_duplicates import Pairs
 from ft_assets.curation.words import Hashes
-from ft_assets.splitting.copies import equal_values
+from ft_assets.splitting.copies import among, equal_values
 from ft_assets.splitting.passages import Words
 
 KEPT = 0.65
@@ -26,8 +26,9 @@ def edited_copies(left: Words, right: Words, rare: int) -> Pairs:
     """
     found, counts = np.unique(left.grams.values, return_counts=True)
     anchors = left.grams.take(counts[np.searchsorted(found, left.grams.values)] <= rare)
-    first, second = equal_values(anchors.values, right.grams.values)
-    packed = (anchors.owners[first].astype(np.uint64) << np.uint64(32)) | right.grams.owners[second].astype(
+    seen = right.grams.take(among(right.grams.values, np.unique(anchors.values)))
+    first, second = equal_values(anchors.values, seen.values)
+    packed = (anchors.owners[first].astype(np.uint64) << np.uint64(32)) | seen.owners[second].astype(
         np.uint64
     )
     pairs, shared = np.unique(packed, return_counts=True)
