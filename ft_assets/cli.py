@@ -198,8 +198,10 @@ def _print_curated(outcome: "Outcome", out: Path) -> None:
     )
     if outcome.refused:
         _ERR.print(
-            f"[bold red]refused:[/] {summary.reject_share:.1%} of the rows were rejected, more than "
-            "`curation.max_reject_share` of the recipe allows; rejected.parquet says why for each"
+            f"[bold red]refused:[/] {summary.reject_share:.1%} of the rows were rejected"
+            f"{', more than `curation.max_reject_share` allows' if summary.curated else ''}; "
+            "rejected.parquet says why for each",
+            soft_wrap=True,
         )
 
 

@@ -24,7 +24,7 @@ from ft_assets.curation.card import card
 from ft_assets.curation.curate import curate
 from ft_assets.curation.summary import Summary
 from ft_assets.curation.tokens import Tokenizer, tokenizer_of
-from ft_assets.errors import WrongInput
+from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.recipe import load_recipe, read_recipe
 from ft_assets.recipe_data import Curation, FileSource, RowFormat, Splitting
 from ft_assets.sources.batch_files import BatchFiles
@@ -93,6 +93,7 @@ def curate_files(
 
     Raises:
         WrongInput: a file cannot be read at all, or `out` exists; nothing is left behind.
+        BrokenEnvironment: `out` cannot be written.
     """
     started = time.perf_counter()
     if out.exists():
@@ -112,6 +113,10 @@ def curate_files(
         sides = Counter(split["side"].to_pylist())
         _write(draft, split.cast(DATASET_SCHEMA), summary, sides)
         draft.rename(out)
+    except OSError as error:
+        raise BrokenEnvironment(
+            f"{out} cannot be written ({error.strerror or error}); name a writable folder on a disk with space"
+        ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Outcome(

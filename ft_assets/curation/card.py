@@ -42,6 +42,8 @@ def card(summary: Summary, sides: Mapping[str, int] | None = None) -> str:
 
 def counts_table(counts: Mapping[str, int]) -> str:
     """Markdown: a name and a count a line; the rest together where there are many."""
+    if not counts:
+        return "None."
     shown = list(counts.items())[:_SHOWN]
     if left := list(counts.values())[_SHOWN:]:
         shown.append((f"{len(left)} more", sum(left)))

@@ -29,9 +29,10 @@ def build_checks(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         words = f"{summary.curated} of {summary.rows_in} rows kept"
         if not passed:
             reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items())
+            wanted = f"`curation.max_reject_share` allows {limit:.0%}" if summary.curated else "none is left"
             words = (
-                f"{summary.reject_share:.1%} of {summary.rows_in} rows were rejected ({reasons}), and `curation."
-                f"max_reject_share` allows {limit:.0%}; each is in {folder / 'rejected.parquet'} with its reason"
+                f"{summary.reject_share:.1%} of {summary.rows_in} rows were rejected ({reasons}), and {wanted}; "
+                f"each is in {folder / 'rejected.parquet'} with its reason"
             )
         metadata = {"kept": summary.curated, "raw": summary.rows_in, "reject share": summary.reject_share}
         return dg.AssetCheckResult(passed=passed, description=words, metadata=metadata)

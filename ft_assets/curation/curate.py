@@ -7,7 +7,7 @@ to one of two files. Redaction comes before anything that is written down.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,8 @@ def curate(
     stay = [index for index in range(signatures.num_rows) if index not in verdicts]
     pq.write_table(signatures.take(pa.array(stay, pa.int64())), out / "signatures.parquet")
     by_place = {left.places[index]: verdict for index, verdict in verdicts.items()}
-    came_in += _deal_out(raw / "unreadable.parquet", scratch, out, batch, by_place, tally)
+    unreadable = _redact_unreadable(raw / "unreadable.parquet", settings, tally)
+    came_in += _deal_out(unreadable, scratch, out, batch, by_place, tally)
     scratch.unlink()
     summary = tally.summary()
     if summary.rows_in != came_in:
@@ -122,8 +123,20 @@ def _compare(
     return {index: (copy.reason, copy.detail) for index, copy in copies.items()} | contradicted
 
 
+def _redact_unreadable(path: Path, settings: Curation, tally: Tally) -> Iterator[list[Rejected]]:
+    """The rows that could not be read, a block at a time."""
+    for block in _blocks(path, REJECTED_SCHEMA):
+        rows = [Rejected(**row) for row in block.to_pylist()]
+        yield [_redacted(row, tally) for row in rows] if settings.redact_pii else rows
+
+
 def _deal_out(
-    unreadable: Path, scratch: Path, out: Path, batch: str, verdicts: dict[int, Verdict], tally: Tally
+    unreadable: Iterable[list[Rejected]],
+    scratch: Path,
+    out: Path,
+    batch: str,
+    verdicts: dict[int, Verdict],
+    tally: Tally,
 ) -> int:
     """Write what is kept and what is rejected; returns how many rows could not be read."""
     lost = 0
@@ -131,9 +144,9 @@ def _deal_out(
         pq.ParquetWriter(out / "rows.parquet", EXAMPLE_SCHEMA) as kept,
         pq.ParquetWriter(out / "rejected.parquet", REJECTED_SCHEMA) as rejected,
     ):
-        for block in _blocks(unreadable, REJECTED_SCHEMA):
-            lost += block.num_rows
-            _reject(rejected, tally, [_redacted(row) for row in block.to_pylist()])
+        for rows in unreadable:
+            lost += len(rows)
+            _reject(rejected, tally, rows)
         place = 0
         for block in _blocks(scratch, _SCRATCH_SCHEMA):
             reasons, details = block["reason"].to_pylist(), block["detail"].to_pylist()
@@ -156,9 +169,11 @@ def _deal_out(
 
 
 def _blocks(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    # Group by group, as long rows lie in small groups: a block over several would hold all of their text.
     with pq.ParquetFile(path) as file:
-        for block in file.iter_batches(_BLOCK):
-            yield block.select(schema.names).cast(schema)
+        for group in range(file.num_row_groups):
+            for block in file.iter_batches(_BLOCK, row_groups=[group]):
+                yield block.select(schema.names).cast(schema)
 
 
 def _in_batch(rows: pa.RecordBatch, batch: str) -> pa.RecordBatch:
@@ -173,9 +188,11 @@ def _reject(writer: pq.ParquetWriter, tally: Tally, rows: Iterable[Rejected]) ->
     writer.write_table(rejected_table(found))
 
 
-def _redacted(row: dict[str, Any]) -> Rejected:
+def _redacted(row: Rejected, tally: Tally) -> Rejected:
     redactor = Redactor()
-    return Rejected(**{**row, "detail": redactor.text(row["detail"]), "row": redactor.text(row["row"])})
+    text = redactor.text(row.row)
+    tally.pii.update(redactor.counts)  # not those of the detail, which quotes the row
+    return replace(row, row=text, detail=redactor.text(row.detail))
 
 
 def _rejected(row: dict[str, Any], reason: str, detail: str) -> Rejected:

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain, islice
 
 import pyarrow as pa
 
-from ft_assets.curation.redaction import Redactor
+from ft_assets.curation.normalise import normalise
 from ft_assets.curation.summary import LENGTH_BINS, Sample, Summary, bin_of, by_count, source_name
 from ft_assets.curation.tokens import Tokenizer
 from ft_assets.curation.turns import Columns
 
 _SAMPLES = 5
+_LEAD, _WIDTH = 40, 120  # characters shown before the first difference, and in all
 _BY_VALUE = ("slice", "license", "consent", "kind")
 
 
@@ -37,14 +39,14 @@ class Tally:
         self._samples: list[Sample] = []
 
     def changed(self, raw: pa.RecordBatch, clean: pa.RecordBatch) -> None:
-        """Keep the first few texts that cleaning changed, other than by replacing personal data."""
-        if len(self._samples) >= _SAMPLES:
+        """Keep the first few texts that were tidied and then left alone: nothing personal was found in those."""
+        wanted = _SAMPLES - len(self._samples)
+        if not wanted:
             return
-        for before, after in zip(Columns(raw).contents, Columns(clean).contents, strict=True):
-            redactor = Redactor()
-            for old, new in zip(before, after, strict=True):
-                if old != new and (old := redactor.text(old)) != new and len(self._samples) < _SAMPLES:
-                    self._samples.append(Sample(before=old, after=new))
+        before, after = (chain.from_iterable(Columns(rows).contents) for rows in (raw, clean))
+        texts = zip(before, after, strict=True)
+        tidied = (_excerpt(old, new) for old, new in texts if old != new and normalise(old) == new)
+        self._samples += islice(tidied, wanted)
 
     def kept(self, rows: pa.RecordBatch) -> None:
         """Count rows that stay."""
@@ -79,3 +81,14 @@ class Tally:
         for text in texts:
             length = self._tokenizer.length(text) if self._tokenizer else len(text.split())
             bins[bin_of(length)] += 1
+
+
+def _excerpt(old: str, new: str) -> Sample:
+    """Both texts around their first difference."""
+    differs = next(
+        (place for place, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), 0
+    )
+    start = max(0, differs - _LEAD)
+    lead = "…" if start else ""
+    before, after = (f"{lead}{text[start : start + _WIDTH]}" for text in (old, new))
+    return Sample(before=before, after=after)

@@ -44,6 +44,10 @@ def test_hostile_names_and_texts_stay_in_their_cells() -> None:
     assert len(cell("x" * 10_000)) < 200
 
 
+def test_a_section_with_nothing_to_count_says_so() -> None:
+    assert "replaced, by type\n\nNone.\n" in card(summary(pii={}))
+
+
 def test_many_slices_are_added_up_at_the_end() -> None:
     told = card(summary(slices={f"s{number}": 1 for number in range(100)}))
     assert "| 70 more | 70 |" in told and "| s99 |" not in told

@@ -97,7 +97,24 @@ def test_personal_data_reaches_no_file(tmp_path: Path) -> None:
     assert "@" not in everything
     assert "4111" not in everything
     assert made.rows()[0]["messages"][-1]["content"] == "I wrote to <EMAIL_1> and <EMAIL_2>."
-    assert made.summary.pii == {"EMAIL": 505, "CARD": 1}
+    assert made.summary.pii == {"EMAIL": 506, "CARD": 1}
+
+
+def test_samples_are_texts_in_which_nothing_personal_was_found(tmp_path: Path) -> None:
+    personal = chat("Write\u200b  to ann@exam\x00ple.com, please.", "I\u00a0wrote to them, of course.")
+    long = chat("word " * 200 + "tidy\u200b me", "It is tidy, of course.")
+    made = Curated(tmp_path, [personal, long])
+    first, second = made.summary.samples
+    assert first.before == "I\u00a0wrote to them, of course."
+    assert second.before.startswith("…") and second.before.endswith("tidy\u200b me")
+    assert second.after.endswith("tidy me")
+    assert "exam" not in (made.folder / "summary.json").read_text()
+
+
+def test_unreadable_rows_stay_as_they_are_where_redaction_is_off(tmp_path: Path) -> None:
+    made = Curated(tmp_path, [_UNREADABLE], Curation(redact_pii=False))
+    assert made.rows("rejected")[0]["row"] == _UNREADABLE.row
+    assert made.summary.pii == {}
 
 
 def test_rows_that_differ_only_in_personal_data_are_copies(tmp_path: Path) -> None:

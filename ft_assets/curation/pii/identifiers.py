@@ -26,6 +26,8 @@ def _is_address(value: str) -> bool:
         address = ipaddress.ip_address(value.partition("/")[0])
     except ValueError:
         return False
+    if address.version == 6 and address.ipv4_mapped:
+        address = address.ipv4_mapped
     if address.is_loopback or address.is_unspecified or address.is_reserved or address.is_multicast:
         return False
     return address.version == 4 or address.is_link_local or sum(letter.isalnum() for letter in value) > 5

@@ -86,7 +86,9 @@ _PRIVATE_KEY = re.compile(
     r"(?:(?!-----BEGIN ).){0,20000}?(?:-----END (?P=name)-----|\Z))",
     re.DOTALL,
 )
-_AUTHORIZATION = re.compile(r"(?i)\b(?:bearer|basic)\s+(?P<value>[\w.~+/-]{16,2000}=*)")
+_AUTHORIZATION = re.compile(
+    r"(?i)(?:\b(?:bearer|basic)|authorization[\"']?:\s?[\"']?token)\s+(?P<value>[\w.~+/-]{16,2000}=*)"
+)
 _URL_PASSWORD = re.compile(
     r"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{0,64}:(?P<value>[^\s/@<>{}$%][^\s/@<>{}]{0,127})@"
 )
@@ -143,7 +145,7 @@ SECRETS: tuple[Recogniser, ...] = (
     ),
     _secret(_token(_MORE_TOKENS), "sg.", "-us", ":aa"),
     _secret(_token(_TWILIO), form=_TWILIO),
-    _secret(_values(_AUTHORIZATION), "bearer", "basic"),
+    _secret(_values(_AUTHORIZATION), "bearer", "basic", "authorization"),
     _secret(_values(_URL_PASSWORD), "://", digits=0, form=r"://[^\s/@]{1,200}@"),
     _secret(_values(_SIGNATURE), "sig="),
     _secret(_values(_CREDENTIAL, _is_credential), *_NAME_CUES),
