@@ -85,9 +85,8 @@ class Tally:
 
 def _excerpt(old: str, new: str) -> Sample:
     """Both texts around their first difference."""
-    differs = next(
-        (place for place, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), 0
-    )
+    same = enumerate(zip(old, new, strict=False))
+    differs = next((place for place, (one, other) in same if one != other), min(len(old), len(new)))
     start = max(0, differs - _LEAD)
     lead = "…" if start else ""
     before, after = (f"{lead}{text[start : start + _WIDTH]}" for text in (old, new))
