@@ -1,9 +1,12 @@
 """What is wrong with an answer that a model is to imitate: each function gives words for it, or None."""
 
 import re
-from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
 
 from ft_assets.curation.language import detect
+from ft_assets.curation.words import hash_words
 from ft_assets.recipe_data import Curation
 
 _NOT_AN_ANSWER = re.compile(
@@ -49,23 +52,26 @@ def unfinished(answer: str, settings: Curation) -> str | None:
     return f"ends with `{answer.split()[-1]}`"
 
 
-def repetitive(answer: str, settings: Curation) -> str | None:
-    """A larger share of the words than `max_repetition` lies in word 5-grams that the answer holds again."""
-    words = answer.casefold().split()
-    if len(words) < _FEWEST_WORDS:
-        return None
-    grams = list(zip(*(words[start:] for start in range(_REPEATED_WORDS)), strict=False))
-    if len(set(grams)) == len(grams):
-        return None
-    counts = Counter(grams)
-    covered = {
-        start + step
-        for start, gram in enumerate(grams)
-        if counts[gram] > 1
-        for step in range(_REPEATED_WORDS)
-    }
-    share = len(covered) / len(words)
-    return f"{share:.0%} of the words are in repeated phrases" if share > settings.max_repetition else None
+def repeated_shares(texts: Sequence[str]) -> list[float]:
+    """Share of each text's words that lie in word 5-grams which it holds more than once; 0 for short texts.
+
+    A measure of Rae et al. 2021 ("Scaling Language Models", appendix A.1.1), over words in place of characters.
+    """
+    words = hash_words(texts)
+    grams = words.grams(_REPEATED_WORDS)
+    order = np.lexsort((grams.values, grams.owners))
+    owners, values = grams.owners[order], grams.values[order]
+    same = (owners[1:] == owners[:-1]) & (values[1:] == values[:-1])
+    twice = np.zeros(len(order), bool)
+    twice[1:] |= same
+    twice[:-1] |= same
+    again = order[twice]
+    rows = grams.owners[again]
+    starts = words.offsets[rows] + again - grams.offsets[rows]
+    inside = np.zeros(len(words.values), bool)
+    inside[starts[:, None] + np.arange(_REPEATED_WORDS)] = True
+    covered = np.bincount(words.owners[inside], minlength=words.rows)
+    return np.where(words.lengths < _FEWEST_WORDS, 0.0, covered / np.maximum(words.lengths, 1)).tolist()
 
 
 def not_in_format(answer: str, settings: Curation) -> str | None:

@@ -43,4 +43,6 @@ def _clean(message: Message, redactor: Redactor | None) -> Message:
     if redactor:
         content = redactor.text(content)
         calls = calls and redactor.json(calls)
+    if content == message.content and calls == message.tool_calls:
+        return message
     return Message(role=message.role, content=content, tool_calls=calls)

@@ -5,14 +5,16 @@ A filter gives None for each row that it keeps, and for the others what it found
 
 import json
 import re
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from ft_assets.curation import answers, phrases
+from ft_assets.curation.language import check_languages
 from ft_assets.curation.tokens import Tokenizer
 from ft_assets.curation.turns import Columns, with_conversations
 from ft_assets.errors import WrongInput
@@ -21,6 +23,7 @@ from ft_assets.sources.example import Message, example_id
 
 Found = list[str | None]
 Filter = Callable[[Columns, Curation], Found]
+Messages = tuple[Message, ...]
 
 _FOLLOWS = {
     "start": {"user"},
@@ -28,8 +31,9 @@ _FOLLOWS = {
     "assistant": {"user", "tool"},
     "tool": {"assistant", "tool"},
 }
-_MANGLED = re.compile("[\ufffd\x00-\x08\x0b\x0e-\x1f\x7f]")
+_MANGLED = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufdd0-\ufdef\ufffd-\uffff]")
 _MANGLED_SHARE = 0.01
+"""Of a turn's characters."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,11 @@ def judge(batch: pa.RecordBatch, settings: Curation, tokenizer: Tokenizer | None
     Args:
         batch: rows of `EXAMPLE_SCHEMA`.
         tokenizer: of the base, for `max_tokens`; without it, lengths in tokens are not looked at.
+
+    Raises:
+        WrongInput: `languages` names one that cannot be told.
     """
+    check_languages(settings.languages or [])
     columns = Columns(batch)
     verdicts: list[tuple[str, str] | None] = [None] * len(columns)
     for reason, ask in FILTERS.items():
@@ -109,19 +117,28 @@ def _empty_turn(columns: Columns, settings: Curation) -> Found:
 
 def _broken_tool_call(columns: Columns, settings: Curation) -> Found:
     return [
-        next((wrong for text in calls if text and (wrong := _wrong_calls(text))), None)
-        for calls in columns.tool_calls
+        next((wrong for call in _calls(*row) if (wrong := _wrong_calls(*call))), None)
+        for row in zip(columns.roles, columns.tool_calls, columns.rejected, strict=True)
     ]
 
 
-def _wrong_calls(text: str) -> str | None:
-    """What keeps a text from being a list of calls, each with a name and JSON arguments."""
+def _calls(roles: list[str], calls: list[str | None], worse: Message | None) -> Iterator[tuple[str, str]]:
+    """Role and tool calls of each turn, and of the rejected answer, that calls tools."""
+    yield from ((role, text) for role, text in zip(roles, calls, strict=True) if text)
+    if worse and worse.tool_calls:
+        yield worse.role, worse.tool_calls
+
+
+def _wrong_calls(role: str, text: str) -> str | None:
+    """What keeps a text from being an assistant's list of calls, each with a name and JSON arguments."""
+    if role != "assistant":
+        return f"`{role}` calls a tool"
     try:
         calls = json.loads(text)
     except (ValueError, RecursionError) as error:
         return f"tool calls are not JSON ({error})"
-    if not isinstance(calls, list):
-        return "tool calls are not a list"
+    if not isinstance(calls, list) or not calls:
+        return "tool calls are not a list of calls"
     return next((wrong for call in calls if (wrong := _wrong_call(call))), None)
 
 
@@ -157,16 +174,15 @@ def _wrong_preference(worse: Message, chosen: Message) -> str | None:
 def _mangled_text(columns: Columns, settings: Curation) -> Found:
     """Characters that a wrong decoding lost, or that no text holds."""
     return [
-        next(
-            (
-                f"turn {index + 1} holds {len(lost)} characters that are no text"
-                for index, content in enumerate(contents)
-                if (lost := _MANGLED.findall(content)) and len(lost) > _MANGLED_SHARE * len(content)
-            ),
-            None,
-        )
-        for contents in columns.contents
+        next((lost for text in (*contents, worse.content if worse else "") if (lost := _lost(text))), None)
+        for contents, worse in zip(columns.contents, columns.rejected, strict=True)
     ]
+
+
+def _lost(text: str) -> str | None:
+    lost = len(_MANGLED.findall(text))
+    many = lost > _MANGLED_SHARE * len(text)
+    return f"{lost} of {len(text)} characters of a turn are no text" if many else None
 
 
 def _prompt_too_long(columns: Columns, settings: Curation) -> Found:
@@ -185,6 +201,16 @@ def _answer_equals_prompt(columns: Columns, settings: Curation) -> Found:
 
 def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
+
+
+def _repetitive(columns: Columns, settings: Curation) -> Found:
+    limit = settings.max_repetition
+    return [
+        f"{share:.0%} of the words are in repeated phrases, at most {limit:.0%} wanted"
+        if imitated and share > limit
+        else None
+        for share, imitated in zip(answers.repeated_shares(columns.answers), columns.imitated, strict=True)
+    ]
 
 
 def _of_answers(ask: Callable[[str, Curation], str | None]) -> Filter:
@@ -210,33 +236,43 @@ def _fit(
     for index, messages in enumerate(conversations):
         if verdicts[index] is not None:
             continue
+        worse = columns.rejected[index]
         try:
-            shorter = messages if tokenizer.fits(messages, limit) else _window(messages, settings, tokenizer)
+            shorter = _shorten(messages, worse, settings.overlong, limit, tokenizer)
+            if shorter is None:
+                tokens = max(map(tokenizer.count, _versions(messages, worse)))
+                verdicts[index] = "too_many_tokens", f"{tokens} tokens, at most {limit} wanted"
         except WrongInput as error:
             verdicts[index] = "template_refused", str(error)
             continue
-        if shorter is None:
-            words = f"{tokenizer.count(messages)} tokens, at most {limit} wanted"
-            verdicts[index] = "too_many_tokens", words
-        elif shorter is not messages:
+        if shorter is not None and shorter is not messages:
             conversations[index] = shorter
             cut.add(index)
     return _replace(batch, columns, conversations, cut) if cut else batch
 
 
-def _window(
-    messages: tuple[Message, ...], settings: Curation, tokenizer: Tokenizer
-) -> tuple[Message, ...] | None:
+def _shorten(
+    messages: Messages, worse: Message | None, overlong: str, limit: int, tokenizer: Tokenizer
+) -> Messages | None:
     """The system turns and as many of the last exchanges as fit; None where `overlong` or the last one forbids it."""
-    if settings.overlong == "reject":
-        return None
+
+    def fits(turns: Messages) -> bool:
+        return all(tokenizer.fits(version, limit) for version in _versions(turns, worse))
+
+    if fits(messages):
+        return messages
     head = next(index for index, turn in enumerate(messages) if turn.role != "system")
     starts = [index for index, turn in enumerate(messages) if turn.role == "user" and index > head]
-    for start in starts:
-        shorter = messages[:head] + messages[start:]
-        if tokenizer.fits(shorter, settings.max_tokens or 0):
-            return shorter
-    return None
+    if overlong == "reject" or not starts:
+        return None
+    # By halves, as a row may have thousands of turns: with fewer of them it is never longer.
+    first = bisect_left(starts, True, key=lambda start: fits(messages[:head] + messages[start:]))
+    return messages[:head] + messages[starts[first] :] if first < len(starts) else None
+
+
+def _versions(messages: Messages, worse: Message | None) -> list[Messages]:
+    """What training reads of a row: a preference row is read with either answer."""
+    return [messages, (*messages[:-1], worse)] if worse else [messages]
 
 
 def _replace(
@@ -270,7 +306,7 @@ FILTERS: dict[str, Filter] = {
     "prompt_too_long": _prompt_too_long,
     "answer_equals_prompt": _answer_equals_prompt,
     "answer_unfinished": _of_answers(answers.unfinished),
-    "repetitive": _of_answers(answers.repetitive),
+    "repetitive": _repetitive,
     "answer_not_in_format": _of_answers(answers.not_in_format),
     "wrong_language": _of_answers(answers.wrong_language),
 }

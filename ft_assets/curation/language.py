@@ -33,7 +33,7 @@ def check_languages(codes: Sequence[str]) -> None:
     Raises:
         WrongInput: names the code.
     """
-    known = set(_identifier().labels) - {_NO_LANGUAGE}
+    known = set(_identifier().labels) - {_NO_LANGUAGE} if codes else set()
     for code in codes:
         if code not in known:
             raise WrongInput(

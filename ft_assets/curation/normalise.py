@@ -41,8 +41,7 @@ _BLANKS_AT_LINE_END = re.compile(r"(?<![ \t])[ \t]+(?=\n)")
 def normalise(text: str) -> str:
     """Mend mojibake, drop what is invisible, use `\\n` and plain blanks, none of them at the end of a line or text.
 
-    What was lost before (U+FFFD) stays, for `mangled_text` to judge. Texts that mean the same to a reader have
-    the same form, and a second pass changes nothing.
+    What was lost before (U+FFFD) stays, for the filter `mangled_text` to judge.
     """
     text = _mend(text)
     if " \n" in text or "\t\n" in text:

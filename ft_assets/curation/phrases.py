@@ -51,7 +51,7 @@ _REFUSES = re.compile(
     r"(?:guidelines|polic(?:y|ies)|programming|principles|terms)"
     rf"|{_SORRY}(?:it|that|this) (?:would be|is) (?:inappropriate|unethical|wrong) for me to {_REST}{{1,120}}"
     rf"|{_SORRY}(?:{_AS_AI}i|i(?:'m| am) (?:just |only )?{_AI},?(?: and| so)?(?: i)?) ?"
-    rf"(?:do not|don't|cannot|can't|am not|'m not|am unable|have no|lack)\b (?:{_REST}|, (?:and|or) ){{1,200}}"
+    rf"(?:do not|don't|cannot|can't|am not|'m not|am unable|have no|lack)\b (?:{_REST}|,){{1,200}}"
     r")[.!\u2026]*",
     re.IGNORECASE,
 )

@@ -98,11 +98,27 @@ def calling(calls: str, answer: str = "", **fields: object) -> Example:
         ('{"name":"add"}', "broken_tool_call"),
         ('[{"arguments":{}}]', "broken_tool_call"),
         ('["add"]', "broken_tool_call"),
+        ("[]", "broken_tool_call"),
         ("[" * 100_000, "broken_tool_call"),
     ],
 )
 def test_tool_calls_must_name_a_function_and_give_json(calls: str, reason: str | None) -> None:
     assert reason_of(calling(calls)) == reason
+
+
+def test_only_an_assistant_calls_tools() -> None:
+    asking = Message(role="user", content="", tool_calls='[{"name":"add"}]')
+    row = Example(
+        messages=(asking, Message(role="assistant", content="It is 3.")), source="test", license="MIT"
+    )
+    assert reason_of(row) == "broken_tool_call"
+
+
+def test_an_answer_that_says_the_same_over_and_over_is_repetitive() -> None:
+    loop = "the cat sat on the mat and then it slept " * 6
+    assert reason_of(chat("Tell me.", loop), Curation()) == "repetitive"
+    assert reason_of(chat("Tell me.", loop), Curation(max_repetition=1.0)) is None
+    assert reason_of(chat("Tell me.", loop, desirable=False), Curation()) is None
 
 
 def test_an_answer_that_only_calls_tools_is_not_judged_as_text() -> None:
@@ -118,6 +134,8 @@ def test_an_answer_that_only_calls_tools_is_not_judged_as_text() -> None:
         (Message(role="assistant", content=""), "bad_preference"),
         (Message(role="assistant", content="It  is Ann."), "bad_preference"),
         (Message(role="user", content="It is Bob."), "bad_preference"),
+        (Message(role="assistant", content="", tool_calls="[{}]"), "broken_tool_call"),
+        (Message(role="assistant", content="It is B\ufffd\ufffd."), "mangled_text"),
     ],
 )
 def test_a_rejected_answer_is_another_answer(worse: Message, reason: str | None) -> None:

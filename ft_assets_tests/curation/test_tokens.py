@@ -70,6 +70,43 @@ def test_a_window_keeps_the_system_turns_and_the_last_exchanges(tokenizer: Token
     assert judged(row, tokenizer, max_tokens=limit - 1, overlong="window") == (row, "too_many_tokens")
 
 
+def test_both_answers_of_a_preference_row_must_fit(tokenizer: Tokenizer) -> None:
+    worse = Message(role="assistant", content="word " * 40)
+    row = chat("Who is it?", "It is surely Ann.", rejected=worse)
+    limit = tokenizer.count((row.messages[0], worse))
+    assert judged(row, tokenizer, max_tokens=limit) == (row, None)
+    assert judged(row, tokenizer, max_tokens=limit - 1)[1] == "too_many_tokens"
+
+
+def test_a_window_of_thousands_of_turns_is_found_by_halves(tokenizer: Tokenizer) -> None:
+    turns = chat(*(f"turn {number}" for number in range(3_000))).messages
+    settings = {"overlong": "window", "max_prompt_chars": 100_000, "min_answer_chars": 1}
+    found, reason = judged(
+        Example(messages=turns, source="test", license="MIT"), tokenizer, max_tokens=400, **settings
+    )
+    assert reason is None and found.messages == turns[-len(found.messages) :]
+    kept = len(found.messages)
+    assert tokenizer.fits(found.messages, 400) and not tokenizer.fits(turns[-kept - 2 :], 400)
+
+
+def test_what_the_template_refuses_is_rejected_with_its_words(base: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((base / name).read_bytes())
+    (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('No system turns, please.') }}")
+    rows = to_table([chat("Who?", "It is surely Ann.")]).to_batches()[0]
+    result = judge(rows, Curation(max_tokens=100), open_tokenizer(tmp_path))
+    assert result.reasons.to_pylist() == ["template_refused"]
+    assert "No system turns, please." in result.details[0].as_py()
+
+
+def test_a_template_cannot_reach_out_of_its_sandbox(base: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((base / name).read_bytes())
+    (tmp_path / "chat_template.jinja").write_text("{{ ''.__class__.__mro__[1].__subclasses__() }}")
+    with pytest.raises(WrongInput, match="refuses these turns"):
+        open_tokenizer(tmp_path).count(chat("Who?", "Ann.").messages)
+
+
 def test_a_base_without_a_chat_template_or_a_tokenizer_is_refused(base: Path, tmp_path: Path) -> None:
     with pytest.raises(WrongInput, match=r"tokenizer\.json: missing"):
         open_tokenizer(tmp_path)
