@@ -5,7 +5,7 @@ from collections import Counter
 import pyarrow as pa
 
 from ft_assets.curation.normalise import normalise, normalise_json
-from ft_assets.curation.pii.names import open_names
+from ft_assets.curation.pii.names import names_of
 from ft_assets.curation.redaction import Redactor
 from ft_assets.curation.turns import Columns, with_conversations
 from ft_assets.recipe_data import Curation
@@ -22,7 +22,7 @@ def clean(batch: pa.RecordBatch, settings: Curation, counts: Counter[str]) -> pa
     Ids are those of the cleaned rows, so a raw row and its clean form may differ in id.
     """
     columns = Columns(batch)
-    names = open_names(settings.names_model) if settings.redact_pii and settings.names_model else None
+    names = names_of(settings)
     conversations, rejected, ids = [], [], []
     for messages, worse, liked in zip(
         columns.conversations, columns.rejected, columns.desirable, strict=True

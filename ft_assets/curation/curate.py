@@ -19,7 +19,7 @@ from ft_assets.curation.clean import clean
 from ft_assets.curation.contradictions import REASON, find_contradictions
 from ft_assets.curation.duplicates import find_copies
 from ft_assets.curation.filters import judge
-from ft_assets.curation.pii.names import NamesModel, open_names
+from ft_assets.curation.pii.names import NamesModel, names_of
 from ft_assets.curation.redaction import Redactor
 from ft_assets.curation.signatures import SIGNATURE_SCHEMA, read_signatures, sign
 from ft_assets.curation.summary import Summary
@@ -126,7 +126,7 @@ def _compare(
 
 def _redact_unreadable(path: Path, settings: Curation, tally: Tally) -> Iterator[list[Rejected]]:
     """The rows that could not be read, a block at a time."""
-    names = open_names(settings.names_model) if settings.redact_pii and settings.names_model else None
+    names = names_of(settings)
     for block in _blocks(path, REJECTED_SCHEMA):
         rows = [Rejected(**row) for row in block.to_pylist()]
         yield [_redacted(row, names, tally) for row in rows] if settings.redact_pii else rows

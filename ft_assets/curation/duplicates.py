@@ -47,8 +47,8 @@ def find_copies(rows: pa.Table, earlier: Iterable[pa.Table], settings: Curation)
         rows: `SIGNATURE_SCHEMA`.
         earlier: `SIGNATURE_SCHEMA`, one table a batch, looked at one at a time.
     """
-    ids = rows["id"].to_pylist()
-    order = sorted(range(len(ids)), key=lambda index: rows["kind"][index].as_py() != "correction")
+    ids, kinds = rows["id"].to_pylist(), rows["kind"].to_pylist()
+    order = sorted(range(len(ids)), key=lambda index: kinds[index] != "correction")
     first: dict[str, int] = {}
     for index in order:
         first.setdefault(ids[index], index)
@@ -135,5 +135,4 @@ def _embeddings(table: pa.Table) -> npt.NDArray[np.float32]:
     """[rows, 2, dimensions]; a row that was signed without an embedding is like no other."""
     column: Sequence[list[float] | None] = table["embedding"].to_pylist()
     width = max((len(row) for row in column if row), default=2)
-    flat = np.array([row or [0.0] * width for row in column], np.float32).reshape(len(column), 2, width // 2)
-    return flat
+    return np.array([row or [0.0] * width for row in column], np.float32).reshape(len(column), 2, width // 2)

@@ -184,10 +184,24 @@ def _candidates(sets: Hashes, needed: Ints, middle: int | None) -> Iterator[tupl
     rows = (packed & ((np.uint64(1) << row_bits) - np.uint64(1))).astype(np.int64)
     seen = np.zeros(0, np.uint64)
     for first, second in _together(rows, packed >> row_bits, middle):
-        pairs = _unique((first.astype(np.uint64) << np.uint64(32)) | second.astype(np.uint64))
+        pairs = _unique(_packed(first, second))
         pairs = pairs[~np.isin(pairs, seen, assume_unique=True)] if len(seen) else pairs
         seen = np.concatenate([seen, pairs])
-        yield (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        yield _unpacked(pairs)
+
+
+def count_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints, Ints]:
+    """Each pair of rows once, sorted, and how often it is there."""
+    pairs, times = np.unique(_packed(first, second), return_counts=True)
+    return *_unpacked(pairs), times
+
+
+def _packed(first: Ints, second: Ints) -> Array64:
+    return (first.astype(np.uint64) << np.uint64(32)) | second.astype(np.uint64)
+
+
+def _unpacked(pairs: Array64) -> tuple[Ints, Ints]:
+    return (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 def _unique(values: Array64) -> Array64:

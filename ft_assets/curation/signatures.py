@@ -1,6 +1,6 @@
 """What later batches are compared with: each kept row as hashes, so that the past is never read or hashed again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ft_assets.curation.near_duplicates import GRAM
-from ft_assets.curation.turns import Columns
+from ft_assets.curation.turns import Columns, spoken
 from ft_assets.curation.words import Hashes, hash_words, text_key
 from ft_assets.recipe_data import Curation
 
@@ -39,12 +39,12 @@ PART = np.uint64(3)
 def sign(batch: pa.RecordBatch | pa.Table, settings: Curation) -> pa.Table:
     """Signatures (`SIGNATURE_SCHEMA`) of cleaned rows (`EXAMPLE_SCHEMA`), in their order."""
     columns = Columns(batch)
-    prompts = [_said(turns[:-1]) for turns in _turns(columns)]
-    answers = [_said(turns[-1:]) for turns in _turns(columns)]
+    prompts = ["\n\n".join(turns[:-1]) for turns in columns.spoken]
+    answers = [turns[-1] for turns in columns.spoken]
     verdicts = list(zip(columns.desirable, columns.rejected, answers, strict=True))
     good = ["" if liked is False else answer for liked, _, answer in verdicts]
     worse = [
-        answer if liked is False else _said([(lost.content, lost.tool_calls)]) if lost else ""
+        answer if liked is False else spoken(lost.content, lost.tool_calls) if lost else ""
         for liked, lost, answer in verdicts
     ]
     grams = _grams({PROMPT: prompts, ANSWER: good, WORSE: worse})
@@ -67,15 +67,6 @@ def sign(batch: pa.RecordBatch | pa.Table, settings: Curation) -> pa.Table:
 def read_signatures(files: Iterable[Path]) -> Iterable[pa.Table]:
     """Signatures of earlier batches, one file at a time."""
     return (pq.read_table(file, schema=SIGNATURE_SCHEMA) for file in files)
-
-
-def _turns(columns: Columns) -> Iterable[list[tuple[str, str | None]]]:
-    pairs = zip(columns.contents, columns.tool_calls, strict=True)
-    return (list(zip(contents, calls, strict=True)) for contents, calls in pairs)
-
-
-def _said(turns: Sequence[tuple[str, str | None]]) -> str:
-    return "\n\n".join(f"{content}\n{calls}" if calls else content for content, calls in turns)
 
 
 def _grams(parts: dict[np.uint64, list[str]]) -> Hashes:

@@ -42,6 +42,12 @@ class Columns:
         return self._turns("tool_calls")
 
     @cached_property
+    def spoken(self) -> list[list[str]]:
+        """What every turn says, its tool calls as text after it."""
+        pairs = zip(self.contents, self.tool_calls, strict=True)
+        return [list(map(spoken, contents, calls)) for contents, calls in pairs]
+
+    @cached_property
     def conversations(self) -> list[tuple[Message, ...]]:
         """All turns as messages."""
         columns = zip(self.roles, self.contents, self.tool_calls, strict=True)
@@ -93,6 +99,11 @@ class Columns:
     def _turns(self, field: str) -> list[list[Any]]:
         values = self._lists.flatten().field(field).to_pylist()
         return [values[start:end] for start, end in self._bounds]
+
+
+def spoken(content: str, tool_calls: str | None) -> str:
+    """What a turn says as one text, for comparing."""
+    return f"{content}\n{tool_calls}" if tool_calls else content
 
 
 def with_conversations(

@@ -24,7 +24,6 @@ _BLOCK = 4_096
 # Chinese, Japanese, Thai, Lao, Burmese and Khmer are written without spaces: each character counts as a word.
 _ALONE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _WORD = re.compile(f"[{_ALONE}]|[^\\W{_ALONE}]+")
-_WORD_CHARACTER = re.compile(r"\w")
 _ACCENT = re.compile("[\u0300-\u036f]")
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
@@ -101,9 +100,8 @@ class Hashes:
             ends = self.offsets[1:][lengths > step] - step
             starts[ends] = False
         short = np.flatnonzero((lengths < size) & (lengths > 0))
+        mixed[self.offsets[short]] = 0
         for step in range(size):
-            if step == 0:
-                mixed[self.offsets[short]] = 0
             inside = short[lengths[short] > step]
             mixed[self.offsets[inside]] += values[self.offsets[inside] + step] * _MULTIPLIERS[step]
         starts[self.offsets[short]] = True
@@ -202,8 +200,6 @@ def _hash_spelt(texts: Sequence[str]) -> Hashes:
 
 def _spell(text: str) -> str:
     """The text as words that only ASCII separators part."""
-    if text.isascii() and _WORD_CHARACTER.search(text):
-        return text
     if words := _WORD.findall(fold(text)):
         return " ".join(words)
     return "".join(text.split()).encode(errors="surrogatepass").hex() or "_empty_"

@@ -9,7 +9,7 @@ Embedding is judged by hashed 13-grams of words, as in Brown et al. 2020 (arXiv 
 import numpy as np
 import numpy.typing as npt
 
-from ft_assets.curation.near_duplicates import Ints, Pairs, overlaps
+from ft_assets.curation.near_duplicates import Ints, Pairs, count_pairs, overlaps
 from ft_assets.curation.words import Array64, Hashes
 from ft_assets.splitting.passages import STRETCH, Words
 
@@ -83,9 +83,7 @@ def _embedded(parts: Hashes, stretches: Hashes, common: Array64, at_least: float
     own = _own_grams(parts, common)
     seen = stretches.take(among(stretches.values, np.unique(own.values))).distinct()
     first, second = equal_values(own.values, seen.values)
-    packed = (own.owners[first].astype(np.uint64) << np.uint64(32)) | seen.owners[second].astype(np.uint64)
-    pairs, shared = np.unique(packed, return_counts=True)
-    i, j = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    i, j, shared = count_pairs(own.owners[first], seen.owners[second])
     share = shared / own.lengths[i]
     good = share >= at_least
     return Pairs(i[good], j[good], share[good])
@@ -106,11 +104,7 @@ def _contained(parts: Hashes, stretches: Hashes) -> Pairs:
     order = np.lexsort((times, grams.owners))
     rare = order[_places(grams) <= (grams.lengths - needed)[grams.owners]]
     first, second = equal_values(grams.values[rare], seen.values)
-    packed = (grams.owners[rare][first].astype(np.uint64) << np.uint64(32)) | seen.owners[second].astype(
-        np.uint64
-    )
-    pairs = np.unique(packed)
-    i, j = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    i, j, _ = count_pairs(grams.owners[rare][first], seen.owners[second])
     shared = overlaps(Hashes.join([grams, seen]), i, j + grams.rows)
     good = shared >= needed[i]
     return Pairs(long[i[good]], j[good], (shared / grams.lengths[i])[good])

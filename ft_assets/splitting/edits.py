@@ -6,7 +6,7 @@ proposes nothing: a gram that many texts hold is not rare.
 
 import numpy as np
 
-from ft_assets.curation.near_duplicates import Pairs
+from ft_assets.curation.near_duplicates import Pairs, count_pairs
 from ft_assets.curation.words import Hashes
 from ft_assets.splitting.copies import among, equal_values
 from ft_assets.splitting.passages import Words
@@ -28,12 +28,8 @@ def edited_copies(left: Words, right: Words, rare: int) -> Pairs:
     anchors = left.grams.take(counts[np.searchsorted(found, left.grams.values)] <= rare)
     seen = right.grams.take(among(right.grams.values, np.unique(anchors.values)))
     first, second = equal_values(anchors.values, seen.values)
-    packed = (anchors.owners[first].astype(np.uint64) << np.uint64(32)) | seen.owners[second].astype(
-        np.uint64
-    )
-    pairs, shared = np.unique(packed, return_counts=True)
-    pairs = pairs[shared >= _ANCHORS]
-    i, j = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    i, j, shared = count_pairs(anchors.owners[first], seen.owners[second])
+    i, j = i[shared >= _ANCHORS], j[shared >= _ANCHORS]
     sizes = left.texts.lengths[i], right.texts.lengths[j]
     alike = np.minimum(*sizes) >= KEPT * np.maximum(*sizes)
     i, j = i[alike], j[alike]

@@ -123,11 +123,7 @@ def question_keys(table: pa.Table) -> list[int]:
 
 
 def _sides(table: pa.Table) -> tuple[list[str], list[str]]:
-    columns = Columns(table)
-    turns = [
-        [f"{content}\n{calls}" if calls else content for content, calls in zip(*row, strict=True)]
-        for row in zip(columns.contents, columns.tool_calls, strict=True)
-    ]
+    turns = Columns(table).spoken
     return ["\n\n".join(said[:-1]) for said in turns], [said[-1] for said in turns]
 
 

@@ -34,7 +34,7 @@ def retire(home: Home, candidate: Candidate, matches: Sequence[Match]) -> int:
     for id in retired(home, ledger):
         fresh.pop(id, None)
     rows = [_row(match, candidate, ledger, now) for match in fresh.values()]
-    marks = [mark for match in fresh.values() for mark in _marks(home, match, ledger, now)]
+    marks = _marks(home, list(fresh.values()), ledger, now) if fresh else []
     with home.database.write() as connection:
         for table, values in ((retired_rows, rows), (verdict_marks, marks)):
             for row in values:  # another process may have been first
@@ -76,27 +76,30 @@ def _row(match: Match, candidate: Candidate, ledger: str, now: datetime) -> dict
     }
 
 
-def _marks(home: Home, match: Match, ledger: str, now: datetime) -> list[dict[str, Any]]:
-    reason = (
-        f"eval row {match.eval_id} is a copy ({match.kind}, {match.similarity:.2f}) of row {match.trained_id}, which "
-        f"{match.trained_by} trained on"
-    )
+def _marks(home: Home, matches: Sequence[Match], ledger: str, now: datetime) -> list[dict[str, Any]]:
     judged = home.database.rows(sa.select(receipts.c.model, receipts.c.candidate).distinct())
     return [
-        {**row, "example": match.eval_id, "reason": reason, "marked_at": now}
+        {**row, "example": match.eval_id, "reason": _reason(match), "marked_at": now}
         for row in judged
-        if _affected(home, get_candidate(home, row["model"], row["candidate"]), match, ledger)
+        for match in _affecting(home, get_candidate(home, row["model"], row["candidate"]), matches, ledger)
     ]
 
 
-def _affected(home: Home, candidate: Candidate, match: Match, ledger: str) -> bool:
+def _affecting(home: Home, candidate: Candidate, matches: Sequence[Match], ledger: str) -> list[Match]:
+    """The matches whose eval row judged the candidate, and whose trained row it or an ancestor trained on."""
     if candidate.recipe.splitting.ledger != ledger:
-        return False
+        return []
     names = {name for one in lineage(home, candidate) for name in (one.key, f"base:{one.recipe.base.name}")}
-    if (
-        match.trained_by not in names
-        or find_record(home, candidate.model, "eval_split", candidate.key) is None
-    ):
-        return False
+    own = [match for match in matches if match.trained_by in names]
+    if not own or find_record(home, candidate.model, "eval_split", candidate.key) is None:
+        return []
     _, folder = artifact_of(home, candidate.model, "eval_split", candidate.key)
-    return match.eval_id in pq.read_table(folder / "rows.parquet", columns=["id"])["id"].to_pylist()
+    judges = set(pq.read_table(folder / "rows.parquet", columns=["id"])["id"].to_pylist())
+    return [match for match in own if match.eval_id in judges]
+
+
+def _reason(match: Match) -> str:
+    return (
+        f"eval row {match.eval_id} is a copy ({match.kind}, {match.similarity:.2f}) of row {match.trained_id}, which "
+        f"{match.trained_by} trained on"
+    )

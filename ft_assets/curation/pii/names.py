@@ -5,6 +5,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from ft_assets.errors import BrokenEnvironment, WrongInput
+from ft_assets.recipe_data import Curation
 
 _LABELS = {"PER", "PERSON", "NAME", "FIRSTNAME", "LASTNAME", "GIVENNAME", "SURNAME"}
 _MIN_SCORE = 0.5
@@ -74,9 +75,14 @@ class NamesModel:
         )
 
 
+def names_of(settings: Curation) -> NamesModel | None:
+    """The model that a recipe wants names found by, the same object every time; None where it wants none."""
+    return _open(settings.names_model) if settings.redact_pii and settings.names_model else None
+
+
 @lru_cache(maxsize=1)
-def open_names(model: str) -> NamesModel:
-    """The model of `curation.names_model`, the same object every time, so that it is loaded once a process."""
+def _open(model: str) -> NamesModel:
+    """Loaded once a process."""
     return NamesModel(model)
 
 
