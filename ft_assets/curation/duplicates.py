@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ft_assets.curation.hashes import Hashes
 from ft_assets.curation.near_duplicates import Ints, Pairs, overlaps, similar_pairs
 from ft_assets.curation.signatures import PART, PROMPT
-from ft_assets.curation.words import Hashes
 from ft_assets.recipe_data import Curation
 
 Reason = Literal["exact_duplicate", "near_duplicate", "semantic_duplicate"]

@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ft_assets.curation.hashes import Hashes
 from ft_assets.curation.near_duplicates import GRAM
 from ft_assets.curation.turns import Columns, spoken
-from ft_assets.curation.words import Hashes, hash_words, text_key
+from ft_assets.curation.words import hash_words, text_key
 from ft_assets.recipe_data import Curation
 
 SIGNATURE_SCHEMA = pa.schema(

@@ -7,8 +7,8 @@ from datetime import datetime
 
 import numpy as np
 
+from ft_assets.curation.hashes import Array64, Hashes
 from ft_assets.curation.near_duplicates import Ints, similar_pairs
-from ft_assets.curation.words import Array64, Hashes
 from ft_assets.splitting.copies import common_phrases, embedded_questions, equal_values, repeated_answers
 from ft_assets.splitting.edits import edited_copies
 from ft_assets.splitting.passages import Passages

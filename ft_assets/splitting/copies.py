@@ -9,8 +9,8 @@ Embedding is judged by hashed 13-grams of words, as in Brown et al. 2020 (arXiv 
 import numpy as np
 import numpy.typing as npt
 
+from ft_assets.curation.hashes import Array64, Hashes, among
 from ft_assets.curation.near_duplicates import Ints, Pairs, count_pairs, overlaps
-from ft_assets.curation.words import Array64, Hashes
 from ft_assets.splitting.passages import STRETCH, Words
 
 PHRASE = 5
@@ -81,7 +81,7 @@ def equal_values(left: Array64, right: Array64) -> tuple[Ints, Ints]:
 
 def _embedded(parts: Hashes, stretches: Hashes, common: Array64, at_least: float) -> Pairs:
     own = _own_grams(parts, common)
-    seen = stretches.take(among(stretches.values, np.unique(own.values))).distinct()
+    seen = stretches.among(np.unique(own.values)).distinct()
     first, second = equal_values(own.values, seen.values)
     i, j, shared = count_pairs(own.owners[first], seen.owners[second])
     share = shared / own.lengths[i]
@@ -96,7 +96,7 @@ def _contained(parts: Hashes, stretches: Hashes) -> Pairs:
     """
     long = np.flatnonzero(parts.lengths >= STRETCH)
     grams = parts.rows_at(long).grams(STRETCH).distinct()
-    seen = stretches.take(among(stretches.values, np.unique(grams.values))).distinct()
+    seen = stretches.among(np.unique(grams.values)).distinct()
     known, counts = np.unique(seen.values, return_counts=True)
     at = np.minimum(np.searchsorted(known, grams.values), max(0, len(known) - 1))
     times = np.where(known[at] == grams.values, counts[at], 0) if len(known) else np.zeros(len(grams.values))
@@ -141,20 +141,6 @@ def _covered(words: Hashes, common: Array64) -> npt.NDArray[np.bool_]:
 def _places(rows: Hashes) -> Ints:
     """The place of each value in its row, from 0."""
     return np.arange(len(rows.values)) - rows.offsets[:-1][rows.owners]
-
-
-def among(values: Array64, known: Array64) -> npt.NDArray[np.bool_]:
-    """Which values are among `known` (sorted). A bitmap rules most of them out before the search."""
-    if not len(known):
-        return np.zeros(len(values), bool)
-    bits = np.uint64(64 - min(24, len(known).bit_length() + 4))
-    table = np.zeros(1 << (64 - int(bits)), bool)
-    table[(known >> bits).astype(np.int64)] = True
-    found = table[(values >> bits).astype(np.int64)]
-    maybe = np.flatnonzero(found)
-    at = np.minimum(np.searchsorted(known, values[maybe]), len(known) - 1)
-    found[maybe] = known[at] == values[maybe]
-    return found
 
 
 def _digest(rows: Hashes) -> Array64:

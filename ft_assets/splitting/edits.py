@@ -6,9 +6,9 @@ proposes nothing: a gram that many texts hold is not rare.
 
 import numpy as np
 
+from ft_assets.curation.hashes import Hashes
 from ft_assets.curation.near_duplicates import Pairs, count_pairs
-from ft_assets.curation.words import Hashes
-from ft_assets.splitting.copies import among, equal_values
+from ft_assets.splitting.copies import equal_values
 from ft_assets.splitting.passages import Words
 
 KEPT = 0.65
@@ -26,7 +26,7 @@ def edited_copies(left: Words, right: Words, rare: int) -> Pairs:
     """
     found, counts = np.unique(left.grams.values, return_counts=True)
     anchors = left.grams.take(counts[np.searchsorted(found, left.grams.values)] <= rare)
-    seen = right.grams.take(among(right.grams.values, np.unique(anchors.values)))
+    seen = right.grams.among(np.unique(anchors.values))
     first, second = equal_values(anchors.values, seen.values)
     i, j, shared = count_pairs(anchors.owners[first], seen.owners[second])
     i, j = i[shared >= _ANCHORS], j[shared >= _ANCHORS]

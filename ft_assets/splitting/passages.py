@@ -7,10 +7,12 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from ft_assets.curation.hashes import Array64, Hashes
 from ft_assets.curation.near_duplicates import GRAM, Ints
 from ft_assets.curation.turns import Columns
-from ft_assets.curation.words import Array64, Hashes, hash_words, text_key
+from ft_assets.curation.words import hash_column, hash_words, text_key
 
 STRETCH = 13
 """Words in a row that hardly ever meet by chance."""
@@ -99,21 +101,31 @@ class Passages(Words):
 
 def read_words(table: pa.Table) -> Words:
     """Hashed words of a table with at least the columns of `EXAMPLE_SCHEMA`, in its order."""
-    questions, answers = _sides(table)
-    return Words(hash_words(questions), hash_words(answers))
+    turns = table["messages"].combine_chunks()
+    said, calls = (turns.flatten().field(name) for name in ("content", "tool_calls"))
+    join = pc.binary_join_element_wise  # pyright: ignore[reportAttributeAccessIssue]
+    words = hash_column(join(said, calls, "\n", null_handling="skip"))
+    bounds = np.concatenate([[0], np.cumsum(turns.value_lengths().to_numpy())])
+    last = np.zeros(len(said), bool)
+    last[bounds[1:] - 1] = True
+    of_answer = np.repeat(last, words.lengths)
+    questions, answers = (
+        Hashes(side.values, side.offsets[bounds]) for side in (words.take(~of_answer), words.take(of_answer))
+    )
+    return Words(_with_wordless(questions, table, 0), _with_wordless(answers, table, 1))
 
 
 def read_passages(table: pa.Table) -> Passages:
     """The passages of a table with at least the columns of `EXAMPLE_SCHEMA`, in its order."""
-    questions, answers = _sides(table)
+    words = read_words(table)
     return Passages(
-        questions=hash_words(questions),
-        answers=hash_words(answers),
+        questions=words.questions,
+        answers=words.answers,
         ids=table["id"].to_pylist(),
         created_at=table["created_at"].to_pylist(),
         slices=table["slice"].to_pylist(),
         groups=table["group"].to_pylist(),
-        keys=np.array([text_key(question) for question in questions], np.uint64),
+        keys=np.array(question_keys(table), np.uint64),
     )
 
 
@@ -125,6 +137,16 @@ def question_keys(table: pa.Table) -> list[int]:
 def _sides(table: pa.Table) -> tuple[list[str], list[str]]:
     turns = Columns(table).spoken
     return ["\n\n".join(said[:-1]) for said in turns], [said[-1] for said in turns]
+
+
+def _with_wordless(hashes: Hashes, table: pa.Table, side: int) -> Hashes:
+    """A side that has no words is known by its signs."""
+    wordless = np.flatnonzero(hashes.lengths == 0)
+    if not len(wordless):
+        return hashes
+    places = np.arange(hashes.rows)
+    places[wordless] = hashes.rows + np.arange(len(wordless))
+    return Hashes.join([hashes, hash_words(_sides(table.take(wordless))[side])]).rows_at(places)
 
 
 def concat(parts: Iterable[Passages]) -> Passages:

@@ -4,11 +4,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ft_assets.curation.words import Hashes, fold, hash_words, text_key
+from ft_assets.curation.words import fold, hash_column, hash_words, text_key
 
 _PLAIN = "Hello, naive world of code"
 
@@ -37,6 +38,24 @@ def test_each_text_has_its_words_in_order() -> None:
     assert len({int(words.row(1)[0]), int(words.row(3)[0]), int(words.row(2)[0])}) == 3
 
 
+_texts = st.lists(st.none() | st.text("ab Zé日\u0430-+\n\0", max_size=40) | st.text(max_size=12), max_size=9)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(_texts, st.integers(0, 9))
+def test_a_column_has_the_words_of_its_texts(texts: list[str | None], start: int) -> None:
+    texts = [text and text.encode("utf-8", "replace").decode() for text in texts]
+    words = hash_column(pa.array(texts, pa.string()).slice(start))
+    for row, text in enumerate(texts[start:]):
+        told = words.row(row).tolist()
+        assert told == (hash_words([text or ""]).values.tolist() if any(map(_is_word, text or "")) else [])
+
+
+def test_texts_without_a_separator_between_them_are_kept_apart() -> None:
+    assert hash_column(pa.array(["one", "two", "three four"])).lengths.tolist() == [1, 1, 2]
+    assert hash_column(pa.array([], pa.string())).rows == 0
+
+
 def test_many_words_have_as_many_hashes() -> None:
     spellings = [f"{left}{right}" for left in "abcdefghijklmnop" for right in range(5_000)]
     assert len(np.unique(hash_words([" ".join(spellings)]).values)) == len(spellings)
@@ -58,26 +77,6 @@ def test_grams_are_neighbours_within_a_row(rows: list[list[str]], size: int) -> 
     assert len({value for values in names.values() for value in values}) == len(names)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(st.lists(st.lists(st.integers(0, 5), max_size=9), max_size=6))
-def test_distinct_keeps_each_value_of_a_row_once(rows: list[list[int]]) -> None:
-    hashes = _hashes(rows).distinct()
-    assert [sorted(hashes.row(index).tolist()) for index in range(hashes.rows)] == [
-        sorted(set(row)) for row in rows
-    ]
-
-
-@settings(max_examples=50, deadline=None, derandomize=True)
-@given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=4), max_size=6))
-def test_arrow_and_back_is_the_same(rows: list[list[int]]) -> None:
-    hashes = _hashes(rows)
-    for column in (hashes.to_arrow(), hashes.to_arrow().slice(0), hashes.to_arrow()):
-        back = Hashes.from_arrow(column)
-        assert [back.row(index).tolist() for index in range(back.rows)] == rows
-    beside = Hashes.beside([hashes, hashes])
-    assert [beside.row(index).tolist() for index in range(beside.rows)] == [row * 2 for row in rows]
-
-
 def test_a_key_ignores_case_space_and_disguise_but_no_sign() -> None:
     assert text_key("Add  2 + 2\n") == text_key("add 2 + 2") == text_key("аdd 2 ＋ 2")
     assert text_key("2 + 2") != text_key("2 - 2")
@@ -91,6 +90,5 @@ def test_hashes_are_the_same_in_every_process() -> None:
     assert other.stdout.strip() == "[14537948950002072575] 5700765136896514064"
 
 
-def _hashes(rows: list[list[int]]) -> Hashes:
-    flat = np.array([value for row in rows for value in row], np.uint64)
-    return Hashes(flat, np.cumsum([0, *(len(row) for row in rows)]))
+def _is_word(character: str) -> bool:
+    return any(part.isalnum() or part == "_" for part in fold(character))
