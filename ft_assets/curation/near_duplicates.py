@@ -23,6 +23,8 @@ Ranks = npt.NDArray[np.int32]
 GRAM = 3
 """Words of a gram, by which texts are compared."""
 
+_BLOCK = 1_024
+"""Texts made into sets in one go: few enough for what they become on the way to stay in the processor's cache."""
 _COMPARED = 1 << 18
 """Set members compared in one go: few enough to stay in the processor's cache."""
 _IN_CACHE = 512
@@ -63,7 +65,8 @@ def near_duplicates(
 
 def gram_sets(texts: Sequence[str]) -> Hashes:
     """The set of word 3-grams of each text."""
-    return hash_words(texts).grams(GRAM).distinct()
+    blocks = (texts[start : start + _BLOCK] for start in range(0, len(texts), _BLOCK))
+    return Hashes.join(hash_words(block).grams(GRAM).distinct() for block in blocks)
 
 
 def similar_pairs(left: Hashes, right: Hashes | None, threshold: float) -> Pairs:
@@ -115,7 +118,7 @@ def _members(rows: Hashes, row_bits: np.uint64) -> Array64:
     are taken for one about once in 10^13 comparisons.
     """
     # Sorted in parts that fit the processor's cache: three times as fast as all at once.
-    bucket_bits = np.uint64(min(13, (len(rows.values) // _IN_CACHE).bit_length()))
+    bucket_bits = np.uint64(min(16, (len(rows.values) // _IN_CACHE).bit_length()))
     packed, bounds = _deal(rows.values, rows.offsets, row_bits, bucket_bits)
     for start, end in pairwise(bounds.tolist()):
         packed[start:end].sort()
@@ -158,7 +161,7 @@ def _prune(packed: Array64, row_bits: np.uint64, needed: Ints, lefts: int, right
     """
     size, enough = len(packed), np.ones(len(needed), np.bool_)
     while True:
-        left = np.zeros(len(needed), np.int64)
+        left = np.zeros(len(needed), np.int32)
         kept = at = 0
         while at < size:
             begin, hashed = kept, packed[at] >> row_bits
@@ -217,14 +220,13 @@ def _join(
     """
     rows = len(sizes)
     rare = np.maximum(offsets[1:] - offsets[:-1] - needed + 1, 0)
-    heads = _heads(ranks, offsets, rare[:lefts])
-    filled, holders = heads.copy(), np.empty(heads[-1], np.int32)
+    bounds, holders = _index(ranks, offsets, rare[:lefts])
     seen_by = np.full(rows, -1, np.int32)
     found, pairs = 0, np.empty((1024, 3), np.int64)
     for row in range(rows):
         for at in range(offsets[row], offsets[row] + rare[row]):
             rank = ranks[at]
-            for holder in range(heads[rank], filled[rank] if row >= rights else 0):
+            for holder in range(bounds[rank, 0], bounds[rank, 1] if row >= rights else 0):
                 other = holders[holder]
                 if seen_by[other] == row:
                     continue
@@ -239,19 +241,22 @@ def _join(
                     pairs[found, 0], pairs[found, 1], pairs[found, 2] = other, row, shared
                     found += 1
             if row < lefts:
-                holders[filled[rank]] = row
-                filled[rank] += 1
+                holders[bounds[rank, 1]] = row
+                bounds[rank, 1] += 1
     return pairs[:found, 0].copy(), pairs[:found, 1].copy(), pairs[:found, 2].copy()
 
 
 @njit(cache=True)
-def _heads(ranks: Ranks, offsets: Ints, rare: Ints) -> Ints:
-    """Where the list of each rank's holders begins, and after the last rank the end, if they hold it among `rare`."""
-    heads = np.zeros(max(ranks.max() + 2, 1) if len(ranks) else 1, np.int64)
+def _index(ranks: Ranks, offsets: Ints, rare: Ints) -> tuple[Ints, Ranks]:
+    """Room for the holders of each rank, if rows hold it among their `rare` first: its bounds (the end grows from the
+    start as rows come in), and the holders."""
+    bounds = np.zeros((ranks.max() + 2 if len(ranks) else 1, 2), np.int64)
     for row in range(len(rare)):
         for at in range(offsets[row], offsets[row] + rare[row]):
-            heads[ranks[at] + 1] += 1
-    return np.cumsum(heads)
+            bounds[ranks[at] + 1, 0] += 1
+    bounds[:, 0] = np.cumsum(bounds[:, 0])
+    bounds[:, 1] = bounds[:, 0]
+    return bounds, np.empty(bounds[-1, 0], np.int32)
 
 
 @njit(cache=True)
