@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ft_assets.curation.hashes import Array64, Hashes
+from ft_assets.curation.hashes import Array64, Hashes, to_offsets
 from ft_assets.curation.words import hash_words
 
 Ints = npt.NDArray[np.int64]
@@ -29,6 +29,10 @@ _COMPARED = 1 << 18
 """Set members compared in one go: few enough to stay in the processor's cache."""
 _IN_CACHE = 512
 """Members that are sorted in one go."""
+_PAIRS = 1 << 24
+"""Pairs looked at in one go: bounds the memory."""
+_ROWS = 512
+"""Rows whose pairs are sorted in one go, in the processor's cache."""
 _WORTHWHILE = 0.95
 """Share of the members that a round of pruning must leave for it to be the last."""
 _ROUNDING = 1e-9
@@ -88,8 +92,12 @@ def similar_pairs(left: Hashes, right: Hashes | None, threshold: float) -> Pairs
     row_bits = np.uint64(max(1, rows.rows.bit_length()))
     packed = _members(rows, row_bits)
     packed = packed[: _prune(packed, row_bits, needed, lefts, rights)]
-    ranks, offsets = _by_row(packed, row_bits, rows.rows)
-    first, second, shared = _join(ranks, offsets, sizes, needed, threshold, lefts, rights)
+    ranks, offsets, meeting, ends = _by_row(packed, row_bits, needed)
+    found = [
+        _verify(pairs, ranks, offsets, sizes, needed, threshold)
+        for pairs in _meetings(meeting, ends, lefts, rights, len(sizes))
+    ]
+    first, second, shared = np.concatenate([np.zeros((0, 3), np.int64), *found]).T
     order = np.lexsort((second, first))
     first, second, shared = first[order], second[order], shared[order]
     return Pairs(first, second - rights, shared / (sizes[first] + sizes[second] - shared))
@@ -184,79 +192,125 @@ def _prune(packed: Array64, row_bits: np.uint64, needed: Ints, lefts: int, right
         size, enough = kept, left >= needed
 
 
-def _by_row(packed: Array64, row_bits: np.uint64, rows: int) -> tuple[Ranks, Ints]:
-    """The members of each row as ranks, from the rarest, and the offsets of the rows."""
-    hashes = packed >> row_bits
-    starts = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]])[: len(hashes)])
-    times = np.diff(np.append(starts, len(packed)))
+def _by_row(packed: Array64, row_bits: np.uint64, needed: Ints) -> tuple[Ranks, Ints, Ranks, Ints]:
+    """The members of each row as ranks, from the rarest, and the offsets of the rows; and `_spread`'s meetings."""
+    starts = _starts(packed, row_bits)
     # Numbers of 16 bits are sorted fastest, and how common the most common ones are does not matter.
-    order = np.argsort(np.minimum(times, (1 << 16) - 1).astype(np.uint16), kind="stable")
-    return _spread(packed, row_bits, starts[order], times[order], rows)
+    times = np.minimum(np.diff(starts), (1 << 16) - 1).astype(np.uint16)
+    return _spread(packed, row_bits, starts, np.argsort(times, kind="stable"), needed)
 
 
 @njit(cache=True)
-def _spread(packed: Array64, row_bits: np.uint64, starts: Ints, times: Ints, rows: int) -> tuple[Ranks, Ints]:
-    offsets = np.zeros(rows + 1, np.int64)
+def _starts(packed: Array64, row_bits: np.uint64) -> Ints:
+    """Where each hash begins, and the end."""
+    starts, hashes = np.empty(len(packed) + 1, np.int64), 0
+    for at in range(len(packed)):
+        if at == 0 or (packed[at] ^ packed[at - 1]) >> row_bits:
+            starts[hashes] = at
+            hashes += 1
+    starts[hashes] = len(packed)
+    return starts[: hashes + 1]
+
+
+@njit(cache=True)
+def _spread(
+    packed: Array64, row_bits: np.uint64, starts: Ints, order: Ints, needed: Ints
+) -> tuple[Ranks, Ints, Ranks, Ints]:
+    """Ranks by row, their offsets; rows that meet in a rank that is among the rarest of each, and their offsets.
+
+    Of a row's n members at least `needed` are shared with a similar row, so the first n - needed + 2 of them, in an
+    order that is the same for all rows, hold two that both have (Wang, Li, Feng 2012); one where one is enough.
+    """
+    offsets = np.zeros(len(needed) + 1, np.int64)
     for member in packed:
         offsets[_row(member, row_bits) + 1] += 1
     offsets = np.cumsum(offsets)
-    filled, ranks = offsets[:-1].copy(), np.empty(len(packed), np.int32)
-    for rank in range(len(starts)):
-        for at in range(starts[rank], starts[rank] + times[rank]):
+    lengths = offsets[1:] - offsets[:-1]
+    rare = np.where(lengths < needed, 0, lengths - needed + np.minimum(needed, 2))
+    state = np.stack((offsets[:-1], rare), axis=1)  # side by side: rows come in no order
+    ranks, meeting = np.empty(len(packed), np.int32), np.empty(rare.sum(), np.int32)
+    ends = np.zeros(len(starts), np.int64)
+    met = groups = 0
+    for rank in range(len(order)):
+        begin = met
+        for at in range(starts[order[rank]], starts[order[rank] + 1]):
             row = _row(packed[at], row_bits)
-            ranks[filled[row]] = rank
-            filled[row] += 1
-    return ranks, offsets
+            ranks[state[row, 0]] = rank
+            state[row, 0] += 1
+            if state[row, 1] > 0:
+                state[row, 1] -= 1
+                meeting[met] = row
+                met += 1
+        if met - begin > 1:
+            groups += 1
+            ends[groups] = met
+        else:
+            met = begin
+    return ranks, offsets, meeting, ends[: groups + 1]
+
+
+def _meetings(meeting: Ranks, ends: Ints, lefts: int, rights: int, rows: int) -> Iterator[Array64]:
+    """(second row, first row) in one number, sorted, as often as they meet; of some second rows, then the next."""
+    counts = _count_meetings(meeting, ends, lefts, rights, rows)
+    chunks = np.flatnonzero(np.diff(np.cumsum(counts) // _PAIRS)) + 1
+    for start, end in pairwise([0, *chunks.tolist(), len(counts)]):
+        bounds = to_offsets(counts[start:end])
+        pairs = _deal_meetings(meeting, ends, lefts, rights, start, bounds)
+        for begin, close in pairwise(bounds.tolist()):
+            pairs[begin:close].sort()
+        yield pairs
 
 
 @njit(cache=True)
-def _join(
-    ranks: Ranks, offsets: Ints, sizes: Ints, needed: Ints, threshold: float, lefts: int, rights: int
-) -> tuple[Ints, Ints, Ints]:
-    """Similar rows: the first, the second, and how many members they share.
-
-    Of a row's n members at least `needed` are shared with a similar row, so the first n - needed + 1 of them, in an
-    order that is the same for all rows, hold one that both have.
-    """
-    rows = len(sizes)
-    rare = np.maximum(offsets[1:] - offsets[:-1] - needed + 1, 0)
-    bounds, holders = _index(ranks, offsets, rare[:lefts])
-    seen_by = np.full(rows, -1, np.int32)
-    found, pairs = 0, np.empty((1024, 3), np.int64)
-    for row in range(rows):
-        for at in range(offsets[row], offsets[row] + rare[row]):
-            rank = ranks[at]
-            for holder in range(bounds[rank, 0], bounds[rank, 1] if row >= rights else 0):
-                other = holders[holder]
-                if seen_by[other] == row:
-                    continue
-                seen_by[other] = row
-                both = sizes[other] + sizes[row]
-                if min(sizes[other], sizes[row]) < threshold * max(sizes[other], sizes[row]) - _ROUNDING:
-                    continue
-                shared = _overlap(ranks, offsets, other, row, max(needed[other], needed[row]))
-                if shared and shared / (both - shared) >= threshold:
-                    if found == len(pairs):
-                        pairs = np.concatenate((pairs, np.empty_like(pairs)))
-                    pairs[found, 0], pairs[found, 1], pairs[found, 2] = other, row, shared
-                    found += 1
-            if row < lefts:
-                holders[bounds[rank, 1]] = row
-                bounds[rank, 1] += 1
-    return pairs[:found, 0].copy(), pairs[:found, 1].copy(), pairs[:found, 2].copy()
+def _count_meetings(meeting: Ranks, ends: Ints, lefts: int, rights: int, rows: int) -> Ints:
+    """How many meetings there are for every `_ROWS` second rows."""
+    counts = np.zeros(rows // _ROWS + 1, np.int64)
+    for group in range(len(ends) - 1):
+        firsts = 0
+        for at in range(ends[group], ends[group + 1]):  # rows are sorted within a group
+            if meeting[at] >= rights:
+                counts[meeting[at] // _ROWS] += firsts
+            firsts += meeting[at] < lefts
+    return counts
 
 
 @njit(cache=True)
-def _index(ranks: Ranks, offsets: Ints, rare: Ints) -> tuple[Ints, Ranks]:
-    """Room for the holders of each rank, if rows hold it among their `rare` first: its bounds (the end grows from the
-    start as rows come in), and the holders."""
-    bounds = np.zeros((ranks.max() + 2 if len(ranks) else 1, 2), np.int64)
-    for row in range(len(rare)):
-        for at in range(offsets[row], offsets[row] + rare[row]):
-            bounds[ranks[at] + 1, 0] += 1
-    bounds[:, 0] = np.cumsum(bounds[:, 0])
-    bounds[:, 1] = bounds[:, 0]
-    return bounds, np.empty(bounds[-1, 0], np.int32)
+def _deal_meetings(meeting: Ranks, ends: Ints, lefts: int, rights: int, start: int, bounds: Ints) -> Array64:
+    filled, pairs = bounds[:-1].copy(), np.empty(bounds[-1], np.uint64)
+    for group in range(len(ends) - 1):
+        for at in range(ends[group] + 1, ends[group + 1]):
+            second = meeting[at]
+            bucket = second // _ROWS - start
+            if second >= rights and 0 <= bucket < len(filled):
+                for first in meeting[ends[group] : at]:
+                    if first < lefts:
+                        pairs[filled[bucket]] = (np.uint64(second) << np.uint64(32)) | np.uint64(first)
+                        filled[bucket] += 1
+    return pairs
+
+
+@njit(cache=True)
+def _verify(pairs: Array64, ranks: Ranks, offsets: Ints, sizes: Ints, needed: Ints, threshold: float) -> Ints:
+    """(first row, second row, members they share) of rows that meet often enough and are similar."""
+    found, count, at = np.empty((1024, 3), np.int64), 0, 0
+    while at < len(pairs):
+        begin = at
+        while at < len(pairs) and pairs[at] == pairs[begin]:
+            at += 1
+        first, second = (
+            np.int64(pairs[begin] & np.uint64(0xFFFFFFFF)),
+            np.int64(pairs[begin] >> np.uint64(32)),
+        )
+        least = max(needed[first], needed[second])
+        if at - begin < min(2, least) or min(sizes[first], sizes[second]) < least:
+            continue
+        shared = _overlap(ranks, offsets, first, second, least)
+        if shared and shared / (sizes[first] + sizes[second] - shared) >= threshold:
+            if count == len(found):
+                found = np.concatenate((found, np.empty_like(found)))
+            found[count, 0], found[count, 1], found[count, 2] = first, second, shared
+            count += 1
+    return found[:count].copy()
 
 
 @njit(cache=True)
