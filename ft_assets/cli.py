@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ft_assets.errors import FtAssetsError, WrongInput
+from ft_assets.errors import FtAssetsError, Refused, WrongInput
 from ft_assets.recipe import Recipe, load_recipe, load_recipes
 from ft_assets.recipe_data import RowFormat
 from ft_assets.storage.home import Home
@@ -147,6 +147,22 @@ def rollback(model: str, address: str | None, by: str, reason: str, as_json: boo
 
     now = {"model": model, "champion": champion(home, model)}
     _print_rows([now], as_json, "")
+
+
+@cli.command()
+@click.argument("address", metavar="MODEL@DIGEST")
+@_as_json
+def reproduce(address: str, as_json: bool) -> None:
+    """Train a released adapter again from its record alone, and compare the bytes."""
+    from ft_assets.registry.reproduce import reproduce as rebuild
+
+    made = rebuild(Home(), address, quiet=as_json)
+    _print_rows([{**vars(made), "equal": made.equal}], as_json, "")
+    if not made.equal:
+        raise Refused(
+            f"{address} was not reproduced; another kind of processor, number of threads or version of torch gives "
+            f"other bytes"
+        )
 
 
 @cli.command()

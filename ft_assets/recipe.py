@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from ft_assets.errors import WrongInput
 from ft_assets.recipe_data import Curation, Fraction, Pattern, Settings, Source, Splitting
+from ft_assets.recipe_search import Search
+from ft_assets.recipe_training import Alignment
 
 
 class Base(Settings):
@@ -42,6 +45,11 @@ class Base(Settings):
         description="What the base is known to have been trained on, each as under `sources`. Eval rows are searched "
         "for there too.",
     )
+
+    @property
+    def reference(self) -> str:
+        """How an adapter's config names the base: a hub id, or the short name."""
+        return self.name if self.tiny else self.hub or self.name
 
 
 class Training(Settings):
@@ -182,15 +190,32 @@ class Recipe(Settings):
     curation: Curation = Field(default_factory=Curation)
     splitting: Splitting = Field(default_factory=Splitting)
     training: Training = Field(default_factory=Training)
+    # The schema names the section alone, so that `dg check yaml` points at the key within it that is wrong.
+    search: Search | SkipJsonSchema[None] = None
+    alignment: Alignment | None = None
     evaluation: Evaluation = Field(default_factory=Evaluation)
     gate: Gate = Field(default_factory=Gate)
     serving: Serving = Field(default_factory=Serving)
     rollout: Rollout = Field(default_factory=Rollout)
     retrain: Retrain = Field(default_factory=Retrain)
 
+    @field_validator("search")
+    @classmethod
+    def _suit_training(cls, search: Search | None, info: ValidationInfo) -> Search | None:
+        if search is None or "training" not in info.data:  # what is wrong with `training` is told already
+            return search
+        return search.suited_to(info.data["training"])
+
+    @property
+    def final_adapter(self) -> str:
+        """The asset whose adapter is judged, released and served."""
+        return "adapter" if self.alignment is None else "aligned_adapter"
+
     def digest(self) -> str:
         """Sha256 of the canonical JSON form: two recipes that say the same have the same digest."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        # A section that is left out says nothing: a stage that came later changed no recipe without it.
+        silent = {name for name in type(self).model_fields if getattr(self, name) is None}
+        return hashlib.sha256(self.model_dump_json(exclude=silent).encode()).hexdigest()
 
 
 DEFS = Path(__file__).parent / "defs"

@@ -20,8 +20,8 @@ def reference() -> str:
     """The whole page as Markdown."""
     sections = [_section("Recipe", Recipe)]
     for name, field in Recipe.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            sections.append(_section(f"`{name}`", field.annotation))
+        if (model := _model(field)) is not None:
+            sections.append(_section(f"`{name}`", model))
     for source in get_args(get_args(Source)[0]):
         kind = get_args(source.model_fields["kind"].annotation)[0]
         sections.append(_section(f"`sources`, `kind: {kind}`", source))
@@ -37,10 +37,20 @@ def _section(title: str, model: type[BaseModel]) -> str:
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    is_section = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    if is_section or field.default_factory is not None:
+    is_section = _model(field) is not None
+    if is_section and field.default is None:
+        default, meaning = "left out", f"The `{name}` section, see below."
+    elif is_section or field.default_factory is not None:
         default, meaning = "see below", field.description or f"The `{name}` section."
     else:
         default = "required" if field.default is PydanticUndefined else f"`{field.default!r}`"
         meaning = field.description or ("Chooses the kind of source." if name == "kind" else "")
     return f"| `{name}` | {default} | {meaning.replace('|', chr(92) + '|')} |"
+
+
+def _model(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a section, also of one that may be left out."""
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None

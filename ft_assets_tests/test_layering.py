@@ -28,10 +28,30 @@ STAGES = (
     "monitoring",
 )
 GROUND = {"ft_assets", "ft_assets.recipe", "ft_assets.recipe_data", "ft_assets.errors"}
+GROUND |= {"ft_assets.recipe_search", "ft_assets.recipe_training"}
 DAGSTER_FILES = {"assets.py", "checks.py", "sensors.py", "component.py", "definitions.py"}
 DAGSTER_PLACES = ("defs/", "demo/", "cli.py")
-HEAVY = {"torch", "transformers", "peft", "accelerate", "evidently", "bentoml", "pandas", "matplotlib"}
-HEAVY |= {"datasets", "presidio_analyzer", "spacy", "tokenizers", "wordllama", "py3langid", "rapidfuzz"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "evidently",
+    "bentoml",
+    "pandas",
+    "matplotlib",
+    "optuna",
+}
+HEAVY |= {
+    "datasets",
+    "trl",
+    "presidio_analyzer",
+    "spacy",
+    "tokenizers",
+    "wordllama",
+    "py3langid",
+    "rapidfuzz",
+}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -9,6 +9,7 @@ threshold: in real data that is most rows. Nothing is estimated, so no pair is m
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -314,7 +315,7 @@ def _verify(pairs: Array64, ranks: Ranks, offsets: Ints, sizes: Ints, needed: In
 
 
 @njit(cache=True)
-def _overlap(ranks: Ranks, offsets: Ints, first: int, second: int, needed: int) -> int:
+def _overlap(ranks: Ranks, offsets: Ints, first: Any, second: Any, needed: int) -> int:
     """How many ranks two rows share; 0 where they cannot share as many as needed."""
     i, j, shared = offsets[first], offsets[second], 0
     while i < offsets[first + 1] and j < offsets[second + 1]:

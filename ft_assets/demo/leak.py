@@ -21,7 +21,9 @@ from ft_assets.sources.example import Example, Message, from_table, to_table
 from ft_assets.storage.candidates import Candidate, list_candidates
 from ft_assets.storage.records import Record, artifact_of, write_record
 
-_AFTER_SPLITS = frozenset({"adapter", "eval_report", "release", "deployment", "canary_report"})
+_AFTER_SPLITS = frozenset(
+    {"adapter", "aligned_adapter", "eval_report", "release", "deployment", "canary_report"}
+)
 _SOURCE = "demo:leak"
 _SHOWN = 12
 

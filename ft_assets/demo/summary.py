@@ -63,7 +63,7 @@ def _candidate(home: Home, candidate: Candidate) -> dict[str, Any]:
     receipt = _receipt(home, candidate)
     return {
         "candidate": candidate.key,
-        "adapter_digest": _digest(home, candidate, "adapter"),
+        "adapter_digest": _digest(home, candidate, candidate.recipe.final_adapter),
         "dataset_digest": _digest(home, candidate, "dataset"),
         "rows": _row_counts(home, candidate),
         "scores": receipt.get("scores") or {"base": None, "incumbent": None, "candidate": None},

@@ -27,7 +27,7 @@ def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     """`<model>/eval_report`."""
 
     @dg.asset(
-        **asset_settings(recipe, "eval_report", "evaluation", deps=["eval_split", "adapter"]),
+        **asset_settings(recipe, "eval_report", "evaluation", deps=["eval_split", recipe.final_adapter]),
         partitions_def=candidate_partitions(recipe.model),
         automation_condition=WHEN_READY,
         pool="training",
@@ -40,7 +40,9 @@ def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         state = home.open()
         with plain_failures():
             candidate = get_candidate(state, recipe.model, context.partition_key)
-            sources = (upstream(context, state, name) for name in ("eval_split", "adapter"))
+            # The adapter of the candidate's own recipe: the present one may have another last stage.
+            inputs = ("eval_split", candidate.recipe.final_adapter)
+            sources = (upstream(context, state, name) for name in inputs)
             job = prepare_job(state, candidate, *sources)
             run_child(context, pipes, "ft_assets.evaluation.worker", job.work / "job.json", job.log)
             outcome = read_outcome(job)

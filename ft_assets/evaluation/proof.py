@@ -8,12 +8,7 @@ from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of
 
-_JUDGED = {
-    "report_digest": "eval_report",
-    "adapter_digest": "adapter",
-    "eval_digest": "eval_split",
-    "dataset_digest": "dataset",
-}
+_JUDGED = {"report_digest": "eval_report", "eval_digest": "eval_split", "dataset_digest": "dataset"}
 
 
 def read_verdict(home: Home, candidate: Candidate) -> Receipt:
@@ -29,8 +24,9 @@ def read_verdict(home: Home, candidate: Candidate) -> Receipt:
         raise Refused(f"{who} has no gate receipt; materialize {candidate.model}/eval_report first")
     verify_receipt(home, receipt)
     body = receipt.body
+    judged = {**_JUDGED, "adapter_digest": candidate.recipe.final_adapter}
     present = {
-        field: artifact_of(home, candidate.model, asset, candidate.key) for field, asset in _JUDGED.items()
+        field: artifact_of(home, candidate.model, asset, candidate.key) for field, asset in judged.items()
     }
     base = artifact_of(home, "base_models", candidate.recipe.base.name)[0]
     digests = {**{field: found[0] for field, found in present.items()}, "base_digest": base}

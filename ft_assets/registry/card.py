@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ft_assets.recipe import Recipe
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.releases import Release
 
@@ -21,7 +22,7 @@ def card(release: Release, candidate: Candidate) -> str:
     facts = {
         "owner": lineage["owner"],
         "base": f"{lineage['base']['name']} ({recipe.base.license}), `{release.base_digest[:12]}`",
-        "adapter": f"LoRA, rank {recipe.training.rank}, `{release.adapter_digest[:12]}`",
+        "adapter": f"LoRA, rank {recipe.training.rank}{_alignment(recipe)}, `{release.adapter_digest[:12]}`",
         "candidate": candidate.key,
         "dataset": f"`{lineage['dataset'][:12]}`, {_counts(lineage['rows'])}",
         "batches": ", ".join(f"{key} `{digest[:12]}`" for key, digest in lineage["batches"].items()),
@@ -45,6 +46,10 @@ def card(release: Release, candidate: Candidate) -> str:
             *_scores(lineage),
         ]
     )
+
+
+def _alignment(recipe: Recipe) -> str:
+    return f", aligned by {recipe.alignment.method.upper()}" if recipe.alignment else ""
 
 
 def _counts(rows: dict[str, int]) -> str:

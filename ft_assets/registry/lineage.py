@@ -31,12 +31,14 @@ def lineage_of(home: Home, candidate: Candidate, receipt: Receipt) -> dict[str, 
         "opened_for": list(candidate.reasons),
         "owner": candidate.recipe.owner,
         "adapter": body["adapter_digest"],
+        **_aligned_from(home, candidate),
         "base": {"name": candidate.recipe.base.name, "digest": body["base_digest"]},
         "batches": manifest["batches"],
         "dataset": dataset,
         "rows": {"all": manifest["rows"], **manifest["sides"]},
         "splits": {side: _split(home, candidate, side) for side in ("train", "validation", "eval")},
         "recipe": body["recipe_digest"],
+        "settings": _settings(home, candidate),
         "code": body["code_digest"],
         "receipt": receipt.id,
         "scores": body["scores"],
@@ -77,6 +79,19 @@ def trace(home: Home, inference_id: str) -> dict[str, Any]:
         if entry.address == row["address"] and entry.at <= row["created_at"]
     ]
     return {**served, **find_release(home, row["address"]).lineage, "decisions": decisions}
+
+
+def _aligned_from(home: Home, candidate: Candidate) -> dict[str, str]:
+    """The adapter that an aligned one started from; nothing where the adapter is not aligned."""
+    if candidate.recipe.alignment is None:
+        return {}
+    return {"sft_adapter": artifact_of(home, candidate.model, "adapter", candidate.key)[0]}
+
+
+def _settings(home: Home, candidate: Candidate) -> dict[str, Any]:
+    """What the adapter was trained with: the recipe's settings, or those that a search found."""
+    _, folder = artifact_of(home, candidate.model, "adapter", candidate.key)
+    return json.loads((folder / "training.json").read_text())["settings"]
 
 
 def _split(home: Home, candidate: Candidate, side: str) -> str | None:

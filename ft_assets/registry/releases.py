@@ -17,12 +17,11 @@ from ft_assets.storage.releases import Release, find_release, list_releases
 from ft_assets.storage.tables import releases
 
 _ARTIFACTS = {
-    "adapter_digest": "adapter",
     "dataset_digest": "dataset",
     "eval_digest": "eval_split",
     "report_digest": "eval_report",
 }
-"""Field of the receipt's body -> asset of the candidate that it must match."""
+"""Field of the receipt's body -> asset of the candidate that it must match, as the final adapter must."""
 
 
 def release(home: Home, model: str, candidate: str) -> Release:
@@ -105,9 +104,9 @@ def proof_of(home: Home, candidate: Candidate) -> Receipt:
 
 def _digests(home: Home, candidate: Candidate) -> dict[str, str]:
     """Digests of what the candidate holds now. Reading an artifact checks its bytes."""
+    assets = {**_ARTIFACTS, "adapter_digest": candidate.recipe.final_adapter}
     found = {
-        field: artifact_of(home, candidate.model, asset, candidate.key)[0]
-        for field, asset in _ARTIFACTS.items()
+        field: artifact_of(home, candidate.model, asset, candidate.key)[0] for field, asset in assets.items()
     }
     found["base_digest"] = artifact_of(home, "base_models", candidate.recipe.base.name)[0]
     found["recipe_digest"] = candidate.recipe.digest()
@@ -115,13 +114,24 @@ def _digests(home: Home, candidate: Candidate) -> dict[str, str]:
 
 
 def _check_training(home: Home, candidate: Candidate, base_digest: str) -> None:
-    """Refuse an adapter that says it was trained on another base or other rows than its lineage will name."""
-    _, adapter = artifact_of(home, candidate.model, "adapter", candidate.key)
-    said = json.loads((adapter / "training.json").read_text())
+    """Refuse an adapter that says it was trained on another base or other rows than its lineage will name.
+
+    An aligned one must also have started from the adapter that the candidate holds.
+    """
     train_digest, _ = artifact_of(home, candidate.model, "train_split", candidate.key)
-    for field, found in (("base_digest", base_digest), ("train_digest", train_digest)):
+    expected = {"base_digest": base_digest, "train_digest": train_digest}
+    adapter_digest = _check_stage(home, candidate, "adapter", expected)
+    if candidate.recipe.alignment is not None:
+        _check_stage(home, candidate, "aligned_adapter", {**expected, "adapter_digest": adapter_digest})
+
+
+def _check_stage(home: Home, candidate: Candidate, asset: str, expected: dict[str, str]) -> str:
+    digest, folder = artifact_of(home, candidate.model, asset, candidate.key)
+    said = json.loads((folder / "training.json").read_text())
+    for field, found in expected.items():
         if said[field] != found:
             raise Refused(
-                f"the adapter of {candidate.model} {candidate.key} was trained with {field} {said[field][:12]}, "
+                f"the {asset} of {candidate.model} {candidate.key} was trained with {field} {said[field][:12]}, "
                 f"and the candidate holds {found[:12]} now; materialize what is older again"
             )
+    return digest

@@ -17,7 +17,7 @@ import fsspec
 
 from ft_assets.errors import BrokenEnvironment, Refused
 
-Kind = Literal["bases", "batches", "datasets", "adapters", "reports"]
+Kind = Literal["bases", "batches", "datasets", "studies", "adapters", "reports"]
 _MARKER = ".complete"
 
 

@@ -1,6 +1,5 @@
 """What the Dagster layer of every stage shares: keys, partitions, the automation rule, and the hand-over."""
 
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from dagster._core.errors import DagsterPipesExecutionError
 from ft_assets.errors import FtAssetsError
 from ft_assets.recipe import Recipe
 from ft_assets.storage.artifacts import Kind
+from ft_assets.storage.child import CHILD_ENVIRONMENT, child_command
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import Record, artifact_of, write_record
 
@@ -39,15 +39,6 @@ WHEN_READY = (
     & ~dg.AutomationCondition.any_deps_in_progress()
     & dg.AutomationCondition.all_deps_blocking_checks_passed()
 )
-
-_CHILD_ENVIRONMENT = {
-    "TOKENIZERS_PARALLELISM": "false",
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # what torch asks for to be deterministic on a GPU
-    "PYTHONWARNINGS": "ignore",
-}
 
 
 class HomeResource(dg.ConfigurableResource):
@@ -127,7 +118,7 @@ def run_child(
     A child that fails has written why into its outcome file, which the caller reads next.
     """
     try:
-        pipes.run(context=context, command=[sys.executable, "-m", module, str(job)], env=_CHILD_ENVIRONMENT)
+        pipes.run(context=context, command=child_command(module, job), env=CHILD_ENVIRONMENT)
     except DagsterPipesExecutionError as error:
         context.log.error(f"{error}; see {log}")
 

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM  # noqa: TID253
 
 from ft_assets.recipe import Training
+from ft_assets.training.fused import FusedLoraLinear
 from ft_assets.training.packing import ATTENTION
 
 Weights = dict[str, torch.Tensor]
@@ -31,6 +32,7 @@ def load_with_adapter(base: Path, base_name: str, settings: Training) -> PeftMod
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
+    config._register_custom_module({torch.nn.Linear: FusedLoraLinear})
     adapted = get_peft_model(model, config)
     config.base_model_name_or_path = base_name
     return adapted.to(device)

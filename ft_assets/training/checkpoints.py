@@ -38,6 +38,14 @@ class Checkpoints:
         """Commit a checkpoint of `step`, then drop all but the last two."""
         draft = self.folder / f"{_DRAFT}{uuid.uuid4().hex}"
         draft.mkdir()
+        try:
+            self._write(draft, step, tensors, state)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)  # the disk may be full
+            raise
+        self._prune()
+
+    def _write(self, draft: Path, step: int, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
         save_file(
             {name: tensor.contiguous() for name, tensor in tensors.items()}, draft / "state.safetensors"
         )
@@ -52,7 +60,6 @@ class Checkpoints:
         else:
             draft.rename(target)
         _sync(self.folder)
-        self._prune()
 
     def latest(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """Tensors and state of the newest checkpoint that is whole, or None."""

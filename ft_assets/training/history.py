@@ -12,17 +12,19 @@ class History(BaseModel):
     rows: int = 0  # rows seen, counted once an epoch
     tokens: int = 0
     train_loss: list[tuple[int, float]] = []  # nats an answer token
+    gradient_norm: list[tuple[int, float]] = []  # before clipping
     validation_loss: list[tuple[int, float]] = []
     best_step: int = 0
     best_loss: float | None = None
     waited: int = 0  # validations since the best one
     stopped: str | None = None
 
-    def add_step(self, loss: float, rows: int, tokens: int) -> None:
+    def add_step(self, loss: float, norm: float, rows: int, tokens: int) -> None:
         self.step += 1
         self.rows += rows
         self.tokens += tokens
         self.train_loss.append((self.step, round(loss, 6)))
+        self.gradient_norm.append((self.step, round(norm, 6)))
 
     def add_validation(self, loss: float, patience: int) -> bool:
         """Note a validation loss; True when it is the best so far. Stops after `patience` that are not."""

@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -43,7 +45,7 @@ class TrainingJob(BaseModel):
 
     @property
     def progress(self) -> Path:
-        """`{step, steps, loss, validation_loss, tokens_per_s, seconds_left}`, replaced after every step."""
+        """What the run's log tells, as JSON (`Progress.note`), replaced after every step."""
         return self.work / "progress.json"
 
     @property
@@ -69,29 +71,52 @@ class Outcome(BaseModel):
     failure: str | None = None
     seconds: float = 0.0
     tokens_per_s: float = 0.0
+    utilisation: float = 0.0  # share of the machine's matrix product
     peak_memory_mb: int = 0
     resumed_from: int | None = None
     curves_png: str = ""  # base64
 
 
-def prepare_job(home: Home, candidate: Candidate, train: Source, validation: Source) -> TrainingJob:
-    """The job of a candidate, written to its work folder, with what an earlier run left there but checkpoints."""
+def make_job(home: Home, candidate: Candidate, train: Source, validation: Source) -> TrainingJob:
+    """The job of a candidate as its recipe says, with an empty or an earlier run's work folder."""
     base = candidate.recipe.base
     work = home.scratch / "training" / candidate.model / candidate.key
     work.mkdir(parents=True, exist_ok=True)
-    job = TrainingJob(
+    return TrainingJob(
         model=candidate.model,
         candidate=candidate.key,
-        base_name=base.name if base.tiny else base.hub or base.name,
+        base_name=base.reference,
         base=prepare_base(home, base),
         train=train,
         validation=validation,
         settings=candidate.recipe.training,
         work=work,
     )
-    write_whole(work / "job.json", job.model_dump_json(indent=2))
+
+
+def prepare_job(
+    home: Home,
+    candidate: Candidate,
+    train: Source,
+    validation: Source,
+    *,
+    found: Mapping[str, Any] | None = None,
+) -> TrainingJob:
+    """The job of a candidate, written to its work folder, with what an earlier run left there but checkpoints.
+
+    Args:
+        found: settings that a search found; they come before the recipe's.
+    """
+    job = make_job(home, candidate, train, validation)
+    job = job.model_copy(update={"settings": change_settings(job.settings, found or {})})
+    write_whole(job.work / "job.json", job.model_dump_json(indent=2))
     job.outcome.unlink(missing_ok=True)
     return job
+
+
+def change_settings(settings: Training, changes: Mapping[str, Any]) -> Training:
+    """The settings with some of them replaced, checked like any that are read."""
+    return Training.model_validate({**settings.model_dump(), **changes})
 
 
 def read_outcome(job: TrainingJob) -> Outcome:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ft_assets.training.history import History
 from ft_assets.training.job import TrainingJob, write_whole
+from ft_assets.training.schedule import learning_rate
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -15,10 +16,11 @@ class Progress:
 
     Args:
         say: takes a line for people.
+        ceiling: tokens a second that the machine's matrix product alone would allow.
     """
 
-    def __init__(self, job: TrainingJob, say: Callable[[str], object]) -> None:
-        self._job, self._say = job, say
+    def __init__(self, job: TrainingJob, say: Callable[[str], object], ceiling: float) -> None:
+        self._job, self._say, self._ceiling = job, say, ceiling
         self._start: tuple[float, int, int] | None = None  # clock, steps and tokens when this process began
         self._spoke = 0.0
 
@@ -36,7 +38,10 @@ class Progress:
             "steps": steps,
             "loss": history.train_loss[-1][1] if history.train_loss else None,
             "validation_loss": history.validation_loss[-1][1] if history.validation_loss else None,
+            "learning_rate": learning_rate(max(0, history.step - 1), steps, self._job.settings),
+            "gradient_norm": history.gradient_norm[-1][1] if history.gradient_norm else None,
             "tokens_per_s": round(tokens / seconds, 1) if seconds else 0.0,
+            "utilisation": self.utilisation(history),
             "seconds_left": left,
         }
         write_whole(self._job.progress, json.dumps(fields))
@@ -49,6 +54,10 @@ class Progress:
         seconds, _, tokens = self._since_begin(history)
         return round(seconds, 1), round(tokens / max(seconds, 1e-9), 1)
 
+    def utilisation(self, history: History) -> float:
+        """Share of the machine's own matrix product that useful arithmetic came to: model FLOPs utilisation."""
+        return round(self.pace(history)[1] / self._ceiling, 3)
+
     def _since_begin(self, history: History) -> tuple[float, int, int]:
         assert self._start is not None, "begin() comes first"
         clock, step, tokens = self._start
@@ -60,5 +69,13 @@ def _line(fields: dict) -> str:
     for name in ("loss", "validation_loss"):
         if fields[name] is not None:
             shown.append(f"{name.replace('_', ' ')} {fields[name]:.4f}")
-    shown += [f"{fields['tokens_per_s']:.0f} tokens/s", f"{fields['seconds_left']:.0f} s left"]
+    if fields["gradient_norm"] is not None:
+        shown += [
+            f"gradient norm {fields['gradient_norm']:.2f}",
+            f"learning rate {fields['learning_rate']:.1e}",
+        ]
+    shown += [
+        f"{fields['tokens_per_s']:.0f} tokens/s ({fields['utilisation']:.0%} of the matrix product)",
+        f"{fields['seconds_left']:.0f} s left",
+    ]
     return ", ".join(shown)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ft_assets.errors import BrokenEnvironment, FtAssetsError
 from ft_assets.storage.voice import voice
+from ft_assets.training.diagnosis import diagnose
 from ft_assets.training.history import History
 from ft_assets.training.job import Outcome, TrainingJob, write_whole
 from ft_assets.training.progress import Progress
@@ -54,6 +55,7 @@ def train(job: TrainingJob, say: Callable[[str], object], parent: int) -> Outcom
     from ft_assets.training.curves import draw_curves
     from ft_assets.training.rows import read_rows
     from ft_assets.training.sft import Trainer
+    from ft_assets.training.trouble import plain_trouble
 
     torch.use_deterministic_algorithms(True, warn_only=True)
     begun, settings = time.monotonic(), job.settings
@@ -63,7 +65,7 @@ def train(job: TrainingJob, say: Callable[[str], object], parent: int) -> Outcom
     model = load_with_adapter(job.base[1], job.base_name, settings)
     trainer = Trainer(model, rows, validation, settings, Checkpoints(job.checkpoints, job.identity()))
     say(_opening(trainer, left_out))
-    progress = Progress(job, say)
+    progress = Progress(job, say, _ceiling(trainer))
     progress.begin(trainer.history)
 
     def watch(history: History, steps: int) -> None:
@@ -72,13 +74,17 @@ def train(job: TrainingJob, say: Callable[[str], object], parent: int) -> Outcom
             trainer.save()
             raise BrokenEnvironment(f"the process that asked for it ended at step {history.step}")
 
-    history = trainer.run(watch)
+    with plain_trouble(trainer.history):
+        trainer.run(watch)
+    history = trainer.history
     _write_output(job, trainer, left_out)
-    say(f"stopped at step {history.step} ({history.stopped}); best step {history.best_step}")
+    said = diagnose(history.train_loss, history.validation_loss, history.stopped)
+    say(f"stopped at step {history.step} ({history.stopped}); best step {history.best_step}; {said}")
     _, pace = progress.pace(history)
     return Outcome(
         seconds=round(time.monotonic() - begun, 1),
         tokens_per_s=pace,
+        utilisation=progress.utilisation(history),
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         resumed_from=trainer.resumed_from,
         curves_png=draw_curves(history),
@@ -102,6 +108,7 @@ def _write_output(job: TrainingJob, trainer: "Trainer", left_out: int) -> None:
         "tokens": history.tokens,
         "left_out_rows": left_out,
         "train_loss": history.train_loss,
+        "gradient_norm": history.gradient_norm,
         "validation_loss": history.validation_loss,
         "validation_rows": len(trainer.validation),
         "best_step": history.best_step,
@@ -113,6 +120,15 @@ def _write_output(job: TrainingJob, trainer: "Trainer", left_out: int) -> None:
     }
     (draft / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
     draft.rename(job.output)
+
+
+def _ceiling(trainer: "Trainer") -> float:
+    """Tokens a second if the machine did nothing but the matrix products that are needed."""
+    from ft_assets.training.flops import needed_flop, peak_flops
+
+    tokens = sum(len(row.ids) for row in trainer.rows)
+    dtype = next(trainer.model.parameters()).dtype
+    return peak_flops(trainer.device, dtype) * tokens / needed_flop(trainer.model, trainer.rows)
 
 
 def _opening(trainer: "Trainer", left_out: int) -> str:

@@ -27,7 +27,7 @@ def hold(home: Home, model: str, asset: str, partition: str, kind: Kind, files: 
 
 def adapter(name: str, base: str, train: str) -> dict[str, str]:
     """Files of an adapter that was trained on the given digests."""
-    training = json.dumps({"base_digest": base, "train_digest": train})
+    training = json.dumps({"base_digest": base, "train_digest": train, "settings": {}})
     return {"adapter_model.safetensors": name, "training.json": training}
 
 

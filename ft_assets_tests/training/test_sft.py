@@ -10,7 +10,7 @@ from ft_assets.errors import WrongInput
 from ft_assets.recipe import Training
 from ft_assets.storage.artifacts import digest_folder
 from ft_assets.training.history import History
-from ft_assets.training.sft import learning_rate
+from ft_assets.training.schedule import learning_rate
 from ft_assets_tests.training.conftest import Jobs, run_here
 
 
@@ -134,7 +134,18 @@ def test_progress_file_tells_step_pace_and_time_left(new_job: Jobs):
     job = new_job(max_steps=4)
     run_here(job)
     progress = json.loads(job.progress.read_text())
-    assert set(progress) == {"step", "steps", "loss", "validation_loss", "tokens_per_s", "seconds_left"}
+    assert set(progress) == {
+        "step",
+        "steps",
+        "loss",
+        "validation_loss",
+        "learning_rate",
+        "gradient_norm",
+        "tokens_per_s",
+        "utilisation",
+        "seconds_left",
+    }
+    assert 0 < progress["utilisation"] < 1 and progress["gradient_norm"] > 0
     assert progress["step"] == progress["steps"] == 4 and progress["seconds_left"] == 0
 
 
