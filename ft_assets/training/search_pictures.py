@@ -17,6 +17,7 @@ _COLOURS = {"complete": "tab:blue", "pruned": "tab:gray", "diverged": "tab:red",
 def draw_trials(trials: Sequence[Tried]) -> str:
     """PNG of the validation loss of each trial and of the best one so far, base64."""
     from matplotlib.figure import Figure  # no pyplot: it keeps global state and looks for a display
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     axes = figure.subplots()
@@ -27,7 +28,7 @@ def draw_trials(trials: Sequence[Tried]) -> str:
     complete = [(t.number, t.validation_loss or 0.0) for t in trials if t.state == "complete"]
     numbers, losses = zip(*complete, strict=True)
     axes.step(numbers, [*accumulate(losses, min)], where="post", label="best so far", color="tab:green")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial", ylabel="nats an answer token (validation)")
     axes.legend()
     return _png(figure)
