@@ -166,6 +166,21 @@ def reproduce(address: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("address", metavar="MODEL@DIGEST")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder to make; it must not exist."
+)
+def export(address: str, out: Path) -> None:
+    """Write a released adapter merged into its base: a model that transformers and vLLM load as it is."""
+    from ft_assets.registry.export import export as write
+
+    write(Home(), address, out)
+    _OUT.print(
+        escape(f"{out}: safetensors, tokenizer, chat template, model card (README.md)"), soft_wrap=True
+    )
+
+
+@cli.command()
 @_as_json
 def doctor(as_json: bool) -> None:
     """Check what the machine should provide, and say how to mend what is missing."""

@@ -15,9 +15,9 @@ CHILD_ENVIRONMENT = {
 }
 
 
-def child_command(module: str, job: Path) -> list[str]:
-    """The command that runs a worker module on its job file."""
-    return [sys.executable, "-m", module, str(job)]
+def child_command(module: str, *arguments: Path) -> list[str]:
+    """The command that runs a worker module."""
+    return [sys.executable, "-m", module, *map(str, arguments)]
 
 
 def run_alone(module: str, job: Path, quiet: bool = False) -> None:
@@ -26,10 +26,18 @@ def run_alone(module: str, job: Path, quiet: bool = False) -> None:
     How it ended is in its outcome file, which the caller reads next.
     """
     sink = subprocess.DEVNULL if quiet else None
-    subprocess.run(
-        child_command(module, job),
-        env={**os.environ, **CHILD_ENVIRONMENT},
-        stdout=sink,
-        stderr=sink,
-        check=False,
-    )
+    subprocess.run(child_command(module, job), env=_environment(), stdout=sink, stderr=sink, check=False)
+
+
+def run_module(module: str, *arguments: Path) -> None:
+    """Run a module that does one thing and says nothing.
+
+    Raises:
+        subprocess.CalledProcessError: it failed; `stderr` says why.
+    """
+    command = child_command(module, *arguments)
+    subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, **CHILD_ENVIRONMENT}
