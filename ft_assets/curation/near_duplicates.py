@@ -1,9 +1,12 @@
 """Near-duplicate rows by the exact Jaccard similarity of their sets of hashes, found without comparing all pairs.
 
-A prefix-filter set join (Chaudhuri, Ganti, Kaushik 2006; Bayardo, Ma, Srikant 2007): two sets that are similar enough
-share one of their rarest members, so only rows that share one are compared, and each pair is compared in full. Before
-that, members that no other row has are set aside, and with them the rows of which too little is left to reach the
-threshold: in real data that is most rows. Nothing is estimated, so no pair is missed and none is made up.
+A prefix-filter set join (Chaudhuri, Ganti, Kaushik 2006; Wang, Li, Feng 2012): two sets that are similar enough share
+two of their rarest members, so only rows that share two are compared, and each pair is compared in full. Before that,
+members that no other row has are set aside, and with them the rows of which too little is left to reach the threshold:
+in real data that is most rows. Nothing is estimated, so no pair is missed and none is made up.
+
+The steps: members sorted by hash, so that rows with the same one lie together; pruned; ranked from rare to common; rows
+that meet in a rank that is rare in both; pairs that meet twice, compared.
 """
 
 from collections.abc import Iterator, Sequence

@@ -77,6 +77,15 @@ def test_large_groups_of_copies_are_found_whole() -> None:
     assert len(near_duplicates(texts, 0.5, against=texts)) == 300 * 300 + 1
 
 
+def test_looking_at_few_pairs_at_a_time_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(3)
+    texts = [" ".join(draw.choices(_LEXICON[:9], k=6)) for _ in range(1_500)]
+    expected = near_duplicates(texts, 0.3), near_duplicates(texts[:700], 0.3, against=texts[700:])
+    monkeypatch.setattr("ft_assets.curation.near_duplicates._PAIRS", 50)
+    assert (near_duplicates(texts, 0.3), near_duplicates(texts[:700], 0.3, against=texts[700:])) == expected
+    assert len(expected[0]) > 50
+
+
 _LEXICON = [f"word{number}" for number in range(2_000)]
 
 
