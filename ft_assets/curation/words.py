@@ -38,6 +38,8 @@ _BYTES = bytes(
     for code in range(256)
 )
 """Lower case for ASCII letters, a space for ASCII characters that are in no word."""
+_ROOM = " " * 16
+"""After the last text, so that its last word ends, and eight bytes can be read from the start of any word."""
 _ONES = np.uint64(0x0101010101010101)
 _SEPARATORS = _ONES * np.uint64(_SEPARATOR)
 _FIRST_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
@@ -78,24 +80,28 @@ def _hash_block(texts: Sequence[str]) -> Hashes:
 
 
 def _hash_strings(texts: Sequence[str]) -> Hashes:
-    encoded = [text.encode() if text.isascii() else " ".join(_spell(text)).encode() for text in texts]
-    return _hash_spelt(b"".join(encoded), to_offsets(list(map(len, encoded))))
+    joined = "".join([*texts, _ROOM])
+    if not joined.isascii():
+        texts = [text if text.isascii() else " ".join(_spell(text)) for text in texts]
+        encoded = [text.encode() for text in [*texts, _ROOM]]
+        return _hash_spelt(b"".join(encoded), to_offsets(list(map(len, encoded[:-1]))))
+    return _hash_spelt(joined.encode(), to_offsets(list(map(len, texts))))
 
 
 def _hash_arrow(texts: pa.StringArray) -> Hashes:
     """The same from the memory that holds the texts, as long as they are ASCII."""
     _, bounds, data = texts.buffers()
     ends = np.frombuffer(bounds, np.int32, len(texts) + 1, 4 * texts.offset).astype(np.int64)
-    content = data.slice(int(ends[0]), int(ends[-1] - ends[0])).to_pybytes() if data else b""
+    held = data.slice(int(ends[0]), int(ends[-1] - ends[0])) if data else b""
+    content = b"".join([held, _ROOM.encode()])
     if content.isascii():
         return _hash_spelt(content, ends - ends[0])
     return _hash_strings([text or "" for text in texts.to_pylist()])
 
 
 def _hash_spelt(content: bytes, bounds: Offsets) -> Hashes:
-    """Words of texts that only ASCII separators part, the texts end to end."""
-    # Some room, so that eight bytes can be read from the start of any word, and the last one has an end.
-    data = b"".join([content, b" " * 16]).translate(_BYTES)
+    """Words of texts that only ASCII separators part, the texts end to end and then `_ROOM`."""
+    data = content.translate(_BYTES)
     eight = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))  # the eight bytes from each place on
     return Hashes(*_hash_bytes(eight, bounds))
 
