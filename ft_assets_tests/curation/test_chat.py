@@ -46,6 +46,17 @@ def conversation(chat: tuple[list[str], str | None, str]) -> list[Message]:
     return [*turns, Message(role="assistant", content=answer)]
 
 
+def test_an_answer_of_tool_calls_that_the_template_leaves_out_is_refused(tokenizer: Any) -> None:
+    calls = '[{"type": "function", "function": {"name": "look", "arguments": {}}}]'
+    asked = Message(role="user", content="Look.")
+    with pytest.raises(WrongInput, match="leaves tool calls out"):
+        encode_example(tokenizer, [asked, Message(role="assistant", content="", tool_calls=calls)])
+    ids, answer = encode_example(
+        tokenizer, [asked, Message(role="assistant", content="I look.", tool_calls=calls)]
+    )
+    assert sum(answer) > 1 and len(ids) == len(answer)
+
+
 @settings(deadline=None)
 @given(chat=CHATS)
 def test_prompt_is_a_prefix_and_the_mask_is_the_rest(tokenizer: Any, chat: tuple[list[str], str | None, str]):
