@@ -47,8 +47,8 @@ def encode_example(tokenizer: Any, messages: Sequence[Turn]) -> tuple[list[int],
     answer_ids = _up_to_end(_ids(tokenizer, whole[len(prompt) :]), tokenizer.eos_token_id)
     if turns[-1].get("tool_calls") and not turns[-1]["content"] and len(answer_ids) == 1:
         raise WrongInput(
-            "the base's chat template leaves tool calls out, so this answer would teach it to say nothing; choose a base "
-            "whose template has them, or leave out rows that only call tools"
+            "the base's chat template leaves tool calls out, so this answer would teach it to say nothing; choose a "
+            "base whose template has them, or leave out rows that only call tools"
         )
     return prompt_ids + answer_ids, [False] * len(prompt_ids) + [True] * len(answer_ids)
 
