@@ -150,6 +150,20 @@ def rollback(model: str, address: str | None, by: str, reason: str, as_json: boo
 
 
 @cli.command()
+@click.argument("model", required=False)
+@_as_json
+def costs(model: str | None, as_json: bool) -> None:
+    """Sum up what each stage of each candidate took: device-seconds, tokens, energy and money."""
+    from ft_assets.storage.costs import table_of
+
+    rows = table_of(Home(), model)
+    if as_json or not rows:
+        _print_rows(rows, as_json, "nothing was trained or evaluated yet")
+    else:
+        _print_costs(rows)
+
+
+@cli.command()
 @click.argument("address", metavar="MODEL@DIGEST")
 @_as_json
 def reproduce(address: str, as_json: bool) -> None:
@@ -244,6 +258,25 @@ def _one_base(model: str | None) -> Recipe:
         names = ", ".join(item.model for item in recipes)
         raise WrongInput(f"the recipes ({names}) name several bases; choose one by `--model`")
     return recipes[0]
+
+
+def _print_costs(rows: list[dict[str, Any]]) -> None:
+    from ft_assets.storage.costs import show_money
+
+    table = Table("model, candidate, stage", box=None)
+    for heading in ("attempts", "device-seconds", "tokens", "Wh", "money"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        # Sums come before what they are the sums of, which is set in.
+        name = "    " + row["stage"] if row["stage"] != "all" else "  " + row["candidate"]
+        energy = "" if row["watt_hours"] is None else f"{row['watt_hours']:.3g}"
+        table.add_row(
+            row["model"] if row["candidate"] == "all" else name,
+            *(str(row[figure]) for figure in ("attempts", "device_seconds", "tokens")),
+            energy,
+            " + ".join(show_money(amount, currency) for currency, amount in row["money"].items()),
+        )
+    _OUT.print(table)
 
 
 def _print_rows(rows: list[dict[str, Any]], as_json: bool, empty: str) -> None:

@@ -13,9 +13,10 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic.json_schema import SkipJsonSchema
 
 from ft_assets.errors import WrongInput
+from ft_assets.recipe_cost import Cost
 from ft_assets.recipe_data import Curation, Fraction, Pattern, Settings, Source, Splitting
 from ft_assets.recipe_search import Search
-from ft_assets.recipe_training import Alignment
+from ft_assets.recipe_training import Alignment, Scale
 
 
 class Base(Settings):
@@ -190,6 +191,7 @@ class Recipe(Settings):
     curation: Curation = Field(default_factory=Curation)
     splitting: Splitting = Field(default_factory=Splitting)
     training: Training = Field(default_factory=Training)
+    scale: Scale | None = None
     # The schema names the section alone, so that `dg check yaml` points at the key within it that is wrong.
     search: Search | SkipJsonSchema[None] = None
     alignment: Alignment | None = None
@@ -198,6 +200,7 @@ class Recipe(Settings):
     serving: Serving = Field(default_factory=Serving)
     rollout: Rollout = Field(default_factory=Rollout)
     retrain: Retrain = Field(default_factory=Retrain)
+    cost: Cost | None = None
 
     @field_validator("search")
     @classmethod

@@ -1,10 +1,26 @@
-"""The recipe's section on alignment: the second training, on what people prefer."""
+"""The recipe's sections on training that may be left out: several processes, and what people prefer."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from ft_assets.recipe_data import Settings
+
+
+class Scale(Settings):
+    """One training by several processes of one machine; `docs/training.md` says what that changes."""
+
+    processes: int = Field(ge=2, description="Processes, each with a GPU or a part of the cores of its own.")
+    strategy: Literal["ddp", "fsdp"] = Field(
+        default="ddp",
+        description="`ddp`: every process holds the whole base. `fsdp`: each holds a part of every layer, for a base "
+        "that is larger than one device's memory.",
+    )
+    checkpoint_activations: bool = Field(
+        default=False,
+        description="Compute each layer's activations again on the way back: less memory, half as much "
+        "arithmetic again.",
+    )
 
 
 class Alignment(Settings):

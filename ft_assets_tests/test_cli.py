@@ -10,7 +10,9 @@ import click
 import pytest
 
 from ft_assets.cli import cli
+from ft_assets.storage.costs import record_cost
 from ft_assets.storage.home import Home
+from ft_assets_tests.storage.test_costs import expense
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -74,6 +76,24 @@ def test_rolling_back_where_nothing_was_deployed_is_refused(home: Home) -> None:
     told = run("rollback", "docstrings")
     assert told.returncode == 1
     assert "docstrings" in told.stderr
+
+
+def test_costs_are_shown_with_their_sums(home: Home) -> None:
+    assert "nothing was trained" in run("costs").stdout
+    for attempt, stage in (("a", "training"), ("b", "evaluation"), ("c", "training")):
+        record_cost(home, expense(attempt, stage=stage))
+    told = run("costs", "tiny")
+    assert told.returncode == 0, told.stderr
+    for word in ("training", "evaluation", "20.0", "30.0", "0.03 EUR", "200"):
+        assert word in told.stdout
+    rows = json.loads(run("costs", "--json").stdout)
+    assert [(row["stage"], row["attempts"], row["money"]) for row in rows] == [
+        ("all", 3, {"EUR": 0.03}),
+        ("all", 3, {"EUR": 0.03}),
+        ("training", 2, {"EUR": 0.02}),
+        ("evaluation", 1, {"EUR": 0.01}),
+    ]
+    assert json.loads(run("costs", "other", "--json").stdout) == []
 
 
 def test_a_time_needs_a_model(home: Home) -> None:

@@ -28,7 +28,7 @@ STAGES = (
     "monitoring",
 )
 GROUND = {"ft_assets", "ft_assets.recipe", "ft_assets.recipe_data", "ft_assets.errors"}
-GROUND |= {"ft_assets.recipe_search", "ft_assets.recipe_training"}
+GROUND |= {"ft_assets.recipe_cost", "ft_assets.recipe_search", "ft_assets.recipe_training"}
 DAGSTER_FILES = {"assets.py", "checks.py", "sensors.py", "component.py", "definitions.py"}
 DAGSTER_PLACES = ("defs/", "demo/", "cli.py")
 HEAVY = {

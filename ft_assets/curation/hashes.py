@@ -68,6 +68,12 @@ class Hashes:
         """Each row without repeats."""
         return self.take(_first_of_each(self.values, self.offsets, int(self.lengths.max(initial=0))))
 
+    def set_digests(self) -> Array64:
+        """One value for each row, whatever the order of its hashes."""
+        spread = np.append(self.values * (self.values | np.uint64(1)), np.uint64(0))
+        sums = np.add.reduceat(spread, self.offsets[:-1]) if self.rows else spread[:0]
+        return np.where(self.lengths > 0, sums, np.uint64(0))
+
     @staticmethod
     def join(parts: Iterable["Hashes"]) -> "Hashes":
         """All rows of the parts, in order."""

@@ -19,6 +19,7 @@ from ft_assets.storage.assets import (
     upstream,
 )
 from ft_assets.storage.candidates import get_candidate
+from ft_assets.storage.meter import metered
 
 _ANSWERS = 6
 
@@ -44,10 +45,13 @@ def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
             inputs = ("eval_split", candidate.recipe.final_adapter)
             sources = (upstream(context, state, name) for name in inputs)
             job = prepare_job(state, candidate, *sources)
-            run_child(context, pipes, "ft_assets.evaluation.worker", job.work / "job.json", job.log)
+            whose = recipe.model, candidate.key
+            with metered(state, whose, "evaluation", recipe.cost, job.work, context.run.run_id) as meter:
+                run_child(context, pipes, "ft_assets.evaluation.worker", job.work / "job.json", job.log)
             outcome = read_outcome(job)
             report = make_report(state, candidate, job)
-            return hand_over(context, state, "reports", report.digest, _metadata(report, outcome, job))
+            metadata = {**_metadata(report, outcome, job), **meter.shown}
+            return hand_over(context, state, "reports", report.digest, metadata)
 
     return [eval_report]
 

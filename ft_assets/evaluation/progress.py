@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ft_assets.evaluation.cache import Said
 from ft_assets.evaluation.comparison import Arm
 from ft_assets.evaluation.job import EvaluationJob
+from ft_assets.storage.meter import Usage, tell_usage
 from ft_assets.storage.voice import Say
 from ft_assets.training.job import write_whole
 
@@ -27,18 +28,23 @@ class Progress:
     def __init__(self, job: EvaluationJob, say: Say, rows: int, unknown: int) -> None:
         self._job, self._say, self._rows, self._unknown = job, say, rows, unknown
         self._done, self._tokens, self._start = 0, 0, time.monotonic()
+        self._used = Usage()
         self.reused = rows - unknown
         self.tokens_per_s = 0.0
         say(f"{len(job.arms)} arms, {rows} results wanted, {self.reused} of them known already")
 
-    def start(self) -> None:
-        """Start the clock; call it when the base is loaded."""
-        self._start = time.monotonic()
+    def start(self, device: str) -> None:
+        """Start the clock; call it when the base is loaded, with the kind of device that it is on."""
+        self._start, self._used = time.monotonic(), Usage(device=device)
+        tell_usage(self._job.work, self._used)
 
     def note(self, arm: Arm, said: Sequence[Said]) -> None:
         """Tell where the evaluation is after a batch."""
         self._done += len(said)
         self._tokens += sum(one.answer_tokens for one in said)
+        tokens = self._used.tokens + sum(one.tokens + one.answer_tokens for one in said)
+        self._used = self._used.model_copy(update={"tokens": tokens})
+        tell_usage(self._job.work, self._used)
         seconds = max(time.monotonic() - self._start, 1e-9)
         self.tokens_per_s = round(self._tokens / seconds, 1)
         fields = {

@@ -59,7 +59,8 @@ def evaluate(job: EvaluationJob, say: Say, parent: int) -> Outcome:
     left = [(arm, batch) for arm in job.arms for batch in _unknown(known, arm, rows, job.settings.batch_size)]
     progress = Progress(job, say, len(rows) * len(job.arms), sum(len(batch) for _, batch in left))
     engine = _load(job) if left else None
-    progress.start()
+    if left:
+        progress.start(_device(job))
     for arm, batch in left:
         assert engine is not None
         if os.getppid() != parent:
@@ -110,6 +111,13 @@ def _load(job: EvaluationJob) -> "Engine":
         if arm.adapter is not None:
             engine.add_adapter(arm.name, arm.adapter[1])
     return engine
+
+
+def _device(job: EvaluationJob) -> str:
+    from ft_assets.recipe import Training
+    from ft_assets.training.adapters import choose_device
+
+    return choose_device(Training.model_validate({"device": job.device})).type
 
 
 def _result(job: EvaluationJob, arm: ArmJob, row: EvalRow, known: SaidCache) -> dict[str, object]:

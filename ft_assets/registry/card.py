@@ -6,6 +6,7 @@ from typing import Any
 
 from ft_assets.recipe import Recipe
 from ft_assets.storage.candidates import Candidate
+from ft_assets.storage.costs import Sum
 from ft_assets.storage.releases import Release
 
 
@@ -30,6 +31,7 @@ def card(release: Release, candidate: Candidate) -> str:
         "code": f"`{lineage['code'][:12]}`",
         "gate receipt": f"`{release.receipt[:12]}`",
         "follows": ", ".join(lineage["incumbents"]) or "nothing: the first of its model",
+        **_cost(lineage),
         "released": release.released_at.isoformat(timespec="seconds"),
     }
     table = [f"| {name} | {value} |" for name, value in facts.items()]
@@ -50,6 +52,11 @@ def card(release: Release, candidate: Candidate) -> str:
 
 def _alignment(recipe: Recipe) -> str:
     return f", aligned by {recipe.alignment.method.upper()}" if recipe.alignment else ""
+
+
+def _cost(lineage: dict[str, Any]) -> dict[str, str]:
+    """What the candidate had cost; nothing for a release from before that was counted."""
+    return {"cost": Sum(**lineage["cost"]).words()} if "cost" in lineage else {}
 
 
 def _counts(rows: dict[str, int]) -> str:

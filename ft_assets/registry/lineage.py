@@ -9,7 +9,9 @@ from ft_assets.errors import WrongInput
 from ft_assets.evaluation.receipts import Receipt
 from ft_assets.registry.ledger import BASE, entries
 from ft_assets.storage.candidates import Candidate, get_candidate, list_candidates
+from ft_assets.storage.costs import add_up, costs_of
 from ft_assets.storage.home import Home
+from ft_assets.storage.meter import STOPPED_BY_BUDGET
 from ft_assets.storage.records import artifact_of, find_record
 from ft_assets.storage.releases import find_release
 from ft_assets.storage.tables import interactions
@@ -38,7 +40,8 @@ def lineage_of(home: Home, candidate: Candidate, receipt: Receipt) -> dict[str, 
         "rows": {"all": manifest["rows"], **manifest["sides"]},
         "splits": {side: _split(home, candidate, side) for side in ("train", "validation", "eval")},
         "recipe": body["recipe_digest"],
-        "settings": _settings(home, candidate),
+        **_training(home, candidate),
+        "cost": vars(add_up(costs_of(home, candidate.model, candidate.key))),
         "code": body["code_digest"],
         "receipt": receipt.id,
         "scores": body["scores"],
@@ -88,10 +91,16 @@ def _aligned_from(home: Home, candidate: Candidate) -> dict[str, str]:
     return {"sft_adapter": artifact_of(home, candidate.model, "adapter", candidate.key)[0]}
 
 
-def _settings(home: Home, candidate: Candidate) -> dict[str, Any]:
-    """What the adapter was trained with: the recipe's settings, or those that a search found."""
+def _training(home: Home, candidate: Candidate) -> dict[str, Any]:
+    """What the adapter was trained with: the recipe's settings, or those that a search found.
+
+    With the step at which a budget stopped it, where one did: no setting says that.
+    """
     _, folder = artifact_of(home, candidate.model, "adapter", candidate.key)
-    return json.loads((folder / "training.json").read_text())["settings"]
+    facts = json.loads((folder / "training.json").read_text())
+    reason = facts.get("stopped") or ""
+    stop = {"step": facts.get("steps"), "reason": reason}
+    return {"settings": facts["settings"], **({"stop": stop} if reason.startswith(STOPPED_BY_BUDGET) else {})}
 
 
 def _split(home: Home, candidate: Candidate, side: str) -> str | None:

@@ -63,7 +63,9 @@ def _training(home: Home, release: Release, candidate: Candidate, work: Path) ->
         train=_split(home, release, "train"),
         validation=_split(home, release, "validation"),
         settings=Training.model_validate(lineage["settings"]),
+        scale=candidate.recipe.scale,
         work=work,
+        stop=lineage.get("stop"),
     )
     work.mkdir(parents=True, exist_ok=True)
     write_whole(work / "job.json", job.model_dump_json(indent=2))

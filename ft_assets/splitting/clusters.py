@@ -14,7 +14,10 @@ from ft_assets.splitting.edits import edited_copies
 from ft_assets.splitting.passages import Passages
 
 _COMMON = 5
-"""Clusters that may share a phrase before it counts as boilerplate, and rows before it is not rare."""
+"""Clusters that may share a phrase before it counts as boilerplate."""
+_RARE = 10
+"""Unlike rows that may share a 3-gram before it is not rare: more than for the contamination search, which so finds
+nothing that the ledger let pass."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def _copies_within(rows: Passages, jaccard: float, by_group: bool) -> Iterator[t
         named = np.array([i for i, group in enumerate(rows.groups) if group is not None], np.int64)
         places, first = _to_first(np.array([rows.groups[i] for i in named], object))
         yield named[places], named[first]
-    same = _set_digests(rows.grams)
+    same = rows.grams.set_digests()
     yield _to_first(same)
     # One of each set is compared: else many copies of one row would make as many pairs as they have pairs.
     _, single = np.unique(same, return_index=True)
@@ -102,7 +105,7 @@ def _found_within(rows: Passages, common: Array64) -> Iterator[tuple[Ints, Ints]
     yield asked_first[pairs.left], pairs.right
     pairs = repeated_answers(rows, rows, common)
     yield pairs.left, pairs.right
-    pairs = edited_copies(rows, rows, _COMMON)
+    pairs = edited_copies(rows, rows, _RARE)
     yield pairs.left, pairs.right
 
 
@@ -116,7 +119,7 @@ def _links_between(
         yield _same_groups(new, known)
     pairs = similar_pairs(new.grams, known.grams, jaccard)
     yield pairs.left, pairs.right
-    pairs = edited_copies(known, new, _COMMON)
+    pairs = edited_copies(known, new, _RARE)
     yield pairs.right, pairs.left
     for find in (embedded_questions, repeated_answers):
         pairs = find(new, known, common)
@@ -141,12 +144,6 @@ def _to_first(values: np.ndarray) -> tuple[Ints, Ints]:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
     return np.arange(len(values)), first[inverse]
-
-
-def _set_digests(sets: Hashes) -> Array64:
-    """One value for a set, whatever the order of its members."""
-    spread = np.append(sets.values * (sets.values | np.uint64(1)), np.uint64(0))
-    return np.add.reduceat(spread, sets.offsets[:-1]) if sets.rows else spread[:0]
 
 
 def _listed(pairs: tuple[Ints, Ints]) -> Iterable[tuple[int, int]]:

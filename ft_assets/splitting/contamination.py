@@ -24,7 +24,9 @@ from ft_assets.storage.releases import find_release
 Kind = Literal["exact", "near", "edit", "ngram", "answer", "meaning"]
 
 _COMMON = 2
-"""Eval clusters that may share a phrase before it counts as boilerplate, and rows before it is not rare."""
+"""Eval clusters that may share a phrase before it counts as boilerplate."""
+_RARE = 5
+"""Unlike rows, trained ones too, that may share a 3-gram before it is not rare: fewer than in the ledger."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _found(
     yield "exact", _same_ids(eval_rows, trained)
     yield "exact", _same_questions(eval_rows, left, trained, right)
     yield "near", similar_pairs(left.grams, right.grams, jaccard)
-    yield "edit", edited_copies(left, right, _COMMON)
+    yield "edit", edited_copies(left, right, _RARE)
     common = common_phrases(left.texts, _clusters(eval_rows), _COMMON)
     yield "ngram", embedded_questions(left, right, common)
     yield "answer", repeated_answers(left, right, common)

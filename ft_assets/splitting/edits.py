@@ -6,8 +6,8 @@ proposes nothing: a gram that many texts hold is not rare.
 
 import numpy as np
 
-from ft_assets.curation.hashes import Hashes
-from ft_assets.curation.near_duplicates import Pairs, count_pairs
+from ft_assets.curation.hashes import Array64, Hashes
+from ft_assets.curation.near_duplicates import Ints, Pairs, count_pairs
 from ft_assets.splitting.copies import equal_values
 from ft_assets.splitting.passages import Words
 
@@ -22,11 +22,12 @@ def edited_copies(left: Words, right: Words, rare: int) -> Pairs:
     """Pairs of texts that keep at least `KEPT` of their words in order.
 
     Args:
-        rare: texts on the left that may hold a 3-gram that proposes pairs.
+        rare: unlike texts, of both sides together, that may hold a 3-gram that proposes pairs.
     """
-    found, counts = np.unique(left.grams.values, return_counts=True)
-    anchors = left.grams.take(counts[np.searchsorted(found, left.grams.values)] <= rare)
-    seen = right.grams.among(np.unique(anchors.values))
+    seen = right.grams.among(np.unique(left.grams.values))
+    grams, holders = _holders(left, right, seen)
+    anchors = left.grams.take(holders[np.searchsorted(grams, left.grams.values)] <= rare)
+    seen = seen.among(np.unique(anchors.values))
     first, second = equal_values(anchors.values, seen.values)
     i, j, shared = count_pairs(anchors.owners[first], seen.owners[second])
     i, j = i[shared >= _ANCHORS], j[shared >= _ANCHORS]
@@ -35,6 +36,19 @@ def edited_copies(left: Words, right: Words, rare: int) -> Pairs:
     i, j = i[alike], j[alike]
     kept = np.array([_kept(left.texts, a, right.texts, b) for a, b in zip(i, j, strict=True)], np.float64)
     return Pairs(i[kept >= KEPT], j[kept >= KEPT], kept[kept >= KEPT])
+
+
+def _holders(left: Words, right: Words, seen: Hashes) -> tuple[Array64, Ints]:
+    """The 3-grams of the left texts, sorted, and how many texts hold each; equal texts count once.
+
+    Both sides are counted, as the ledger knows both: what is boilerplate to it must not look rare to the search.
+    """
+    sets, digests = left.grams, left.grams.set_digests()
+    if right is not left:
+        sets = Hashes.join([sets, seen])
+        digests = np.concatenate([digests, right.grams.set_digests()])
+    _, single = np.unique(digests, return_index=True)
+    return np.unique(sets.rows_at(single).values, return_counts=True)
 
 
 def _kept(left: Hashes, i: int, right: Hashes, j: int) -> float:

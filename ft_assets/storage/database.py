@@ -13,7 +13,7 @@ from sqlalchemy import event
 from ft_assets.errors import BrokenEnvironment
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0002"
+HEAD = "0003"
 
 
 class Database:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -213,4 +214,25 @@ feedback = Table(
     Column("batch", String(64), comment="key of the batch that took it in"),
     Column("received_at", UtcDateTime, nullable=False),
     Index("feedback_open", "model", "batch"),
+)
+
+costs = Table(
+    "costs",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("attempt", String(32), nullable=False, unique=True, comment="one run of a stage's child process"),
+    Column("model", String(64), nullable=False),
+    Column("candidate", String(64), nullable=False),
+    Column("stage", String(16), nullable=False, comment="search | training | alignment | evaluation"),
+    Column("run_id", String(64)),
+    Column("device", String(8), nullable=False, comment="cpu | cuda, or empty: not told"),
+    Column("devices", Integer, nullable=False),
+    Column("device_seconds", Float, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("watt_hours", Float),
+    Column("money", Float),
+    Column("currency", String(3)),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Index("costs_by_candidate", "model", "candidate"),
+    comment="append-only; triggers refuse changes",
 )

@@ -8,16 +8,23 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM  # noqa: TID253
 
 from ft_assets.recipe import Training
+from ft_assets.recipe_training import Scale
 from ft_assets.training.fused import FusedLoraLinear
 from ft_assets.training.packing import ATTENTION
+from ft_assets.training.ranks_model import spread
 
 Weights = dict[str, torch.Tensor]
 
 
-def load_with_adapter(base: Path, base_name: str, settings: Training) -> PeftModel:
+def load_with_adapter(
+    base: Path, base_name: str, settings: Training, scale: Scale | None = None
+) -> PeftModel:
     """The frozen base with a fresh, seeded adapter on all its linear layers.
 
     Float32 on a CPU, where it is the fastest (bfloat16 runs at half the speed); bfloat16 base on a GPU.
+
+    Args:
+        scale: how several processes hold it, of which this is one; None for one process alone.
     """
     device = choose_device(settings)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -35,7 +42,7 @@ def load_with_adapter(base: Path, base_name: str, settings: Training) -> PeftMod
     config._register_custom_module({torch.nn.Linear: FusedLoraLinear})
     adapted = get_peft_model(model, config)
     config.base_model_name_or_path = base_name
-    return adapted.to(device)
+    return adapted.to(device) if scale is None else spread(adapted, scale, device)
 
 
 def choose_device(settings: Training) -> torch.device:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ft_assets.errors import FtAssetsError
 from ft_assets.recipe import Training
+from ft_assets.storage.meter import Usage, tell_usage
 from ft_assets.storage.parents import exit_with_parent
 from ft_assets.storage.voice import Say, voice
 from ft_assets.training.align_job import AlignmentJob, AlignmentOutcome, refuse_few
@@ -62,11 +63,21 @@ def align(job: AlignmentJob, say: Say) -> AlignmentOutcome:
     learnt: Preferences[Any] = read(tokenizer, job.train[1], settings.max_tokens)
     held_out = read_pairs(tokenizer, job.validation[1], settings.max_tokens)
     refuse_few(len(learnt.rows), settings, f"the train split, up to {settings.max_tokens} tokens a row,")
-    model = load_to_align(job.base[1], job.adapter[1], choose_device(Training(device=job.device)))
+    device = choose_device(Training(device=job.device))
+    tell_usage(job.work, Usage(device=device.type))
+    model = load_to_align(job.base[1], job.adapter[1], device)
     say(f"{settings.method} on {len(learnt.rows)} rows; {learnt.left_out} left out as too long")
     per_token = settings.method == "orpo"
     before = margins(model, held_out.rows, per_token)
-    losses = train(make_trainer(model, tokenizer, learnt.rows, settings, job.work / "trl"), say)
+    trainer = make_trainer(model, tokenizer, learnt.rows, settings, job.work / "trl")
+    tokens = sum(row.tokens for row in learnt.rows)
+
+    def tell(line: str) -> None:
+        used = Usage(device=device.type, tokens=round(tokens * (trainer.state.epoch or 0)))
+        tell_usage(job.work, used)
+        say(line)
+
+    losses = train(trainer, tell)
     after = margins(model, held_out.rows, per_token)
     _write_output(job, model, _facts(job, learnt, losses, held_out, before, after))
     return AlignmentOutcome(

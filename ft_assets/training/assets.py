@@ -26,6 +26,7 @@ from ft_assets.storage.assets import (
 )
 from ft_assets.storage.candidates import Candidate, get_candidate
 from ft_assets.storage.home import Home
+from ft_assets.storage.meter import STOPPED_BY_BUDGET, metered
 from ft_assets.training.align_job import (
     AlignmentJob,
     AlignmentOutcome,
@@ -60,12 +61,17 @@ def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
             candidate = get_candidate(state, recipe.model, context.partition_key)
             splits = (upstream(context, state, name) for name in ("train_split", "validation_split"))
             job = prepare_job(state, candidate, *splits, found=_found(context, state, candidate))
-            run_child(context, pipes, "ft_assets.training.worker", job.work / "job.json", job.log)
+            whose = recipe.model, candidate.key
+            with metered(state, whose, "training", recipe.cost, job.work, context.run.run_id) as meter:
+                run_child(context, pipes, "ft_assets.training.worker", job.work / "job.json", job.log)
             outcome = read_outcome(job)
             digest = state.artifacts.adopt("adapters", job.output)
             folder = state.artifacts.path("adapters", digest)
-            result = hand_over(context, state, "adapters", digest, _metadata(folder, outcome, job))
-            discard_work(job)
+            metadata = {**_metadata(folder, outcome, job), **meter.shown}
+            result = hand_over(context, state, "adapters", digest, metadata)
+            # A training that a budget stopped may go on from its checkpoint when there is more money.
+            if not str(metadata["stopped"]).startswith(STOPPED_BY_BUDGET):
+                discard_work(job)
         return result
 
     alignments = [] if recipe.alignment is None else [_aligned_adapter(recipe)]
@@ -89,11 +95,14 @@ def _hpo_study(recipe: Recipe) -> dg.AssetsDefinition:
             candidate = get_candidate(state, recipe.model, context.partition_key)
             splits = (upstream(context, state, name) for name in ("train_split", "validation_split"))
             job = prepare_search(state, candidate, *splits)
-            run_child(context, pipes, "ft_assets.training.search_worker", job.file, job.log)
+            whose = recipe.model, candidate.key
+            with metered(state, whose, "search", recipe.cost, job.work, context.run.run_id) as meter:
+                run_child(context, pipes, "ft_assets.training.search_worker", job.file, job.log)
             outcome = read_search_outcome(job)
             digest = state.artifacts.adopt("studies", job.output)
             result = read_study(state.artifacts.path("studies", digest))
-            return hand_over(context, state, "studies", digest, _study_metadata(result, outcome, job))
+            metadata = {**_study_metadata(result, outcome, job), **meter.shown}
+            return hand_over(context, state, "studies", digest, metadata)
 
     return hpo_study
 
@@ -117,11 +126,14 @@ def _aligned_adapter(recipe: Recipe) -> dg.AssetsDefinition:
                 upstream(context, state, name) for name in ("train_split", "validation_split", "adapter")
             )
             job = prepare_alignment(state, candidate, *sources)
-            run_child(context, pipes, "ft_assets.training.align_worker", job.work / "job.json", job.log)
+            whose = recipe.model, candidate.key
+            with metered(state, whose, "alignment", recipe.cost, job.work, context.run.run_id) as meter:
+                run_child(context, pipes, "ft_assets.training.align_worker", job.work / "job.json", job.log)
             outcome = read_alignment_outcome(job)
             digest = state.artifacts.adopt("adapters", job.output)
             folder = state.artifacts.path("adapters", digest)
-            result = hand_over(context, state, "adapters", digest, _alignment_metadata(folder, outcome, job))
+            metadata = {**_alignment_metadata(folder, outcome, job), **meter.shown}
+            result = hand_over(context, state, "adapters", digest, metadata)
             discard_alignment(job)
         return result
 

@@ -33,6 +33,8 @@ class FusedLoraLinear(Linear):
             and not (self.disable_adapters or self.merged or self.lora_variant)
             and isinstance(self.lora_dropout[names[0]], torch.nn.Identity)
             and self.lora_B[names[0]].bias is None
+            # A bfloat16 base has a float32 adapter: PEFT's layer casts from one to the other.
+            and bool(self.lora_A[names[0]].weight.dtype == self.get_base_layer().weight.dtype)
         )
 
 

@@ -13,11 +13,21 @@ from pydantic import BaseModel, ConfigDict
 from ft_assets.bases.base_models import prepare_base
 from ft_assets.errors import BrokenEnvironment
 from ft_assets.recipe import Training
+from ft_assets.recipe_training import Scale
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.home import Home
 
 Source = tuple[str, Path]
 """Digest and local folder of an artifact."""
+
+
+class Stop(BaseModel):
+    """Where a budget stopped a training that is done again: after which step, and in what words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int
+    reason: str
 
 
 class TrainingJob(BaseModel):
@@ -32,7 +42,9 @@ class TrainingJob(BaseModel):
     train: Source
     validation: Source
     settings: Training
+    scale: Scale | None = None  # None: one process
     work: Path
+    stop: Stop | None = None
 
     @property
     def output(self) -> Path:
@@ -57,7 +69,10 @@ class TrainingJob(BaseModel):
         return self.work / "training.log"
 
     def identity(self) -> str:
-        """Sha256 of all that decides the adapter's bytes: a checkpoint of another identity is never resumed."""
+        """Sha256 of all that decides the adapter: a checkpoint of another identity is never resumed.
+
+        Not of `scale`, which changes no more than the rounding: any number of processes goes on from a checkpoint.
+        """
         inputs = [self.model, self.candidate, self.base[0], self.train[0], self.validation[0]]
         text = json.dumps([*inputs, self.settings.model_dump(mode="json")])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -72,7 +87,7 @@ class Outcome(BaseModel):
     seconds: float = 0.0
     tokens_per_s: float = 0.0
     utilisation: float = 0.0  # share of the machine's matrix product
-    peak_memory_mb: int = 0
+    peak_memory_mb: int = 0  # of the first process
     resumed_from: int | None = None
     curves_png: str = ""  # base64
 
@@ -90,6 +105,7 @@ def make_job(home: Home, candidate: Candidate, train: Source, validation: Source
         train=train,
         validation=validation,
         settings=candidate.recipe.training,
+        scale=candidate.recipe.scale,
         work=work,
     )
 

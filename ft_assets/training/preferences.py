@@ -28,6 +28,11 @@ class Pair:
         """Tokens of the prompt with its longer answer."""
         return len(self.prompt) + max(len(self.chosen), len(self.rejected))
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of both conversations, the prompt in each."""
+        return 2 * len(self.prompt) + len(self.chosen) + len(self.rejected)
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -41,6 +46,11 @@ class Judged:
     def longest(self) -> int:
         """Tokens of the prompt with its answer."""
         return len(self.prompt) + len(self.answer)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the conversation."""
+        return self.longest
 
 
 Kind = TypeVar("Kind", Pair, Judged)

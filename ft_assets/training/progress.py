@@ -4,6 +4,8 @@ import json
 import time
 from collections.abc import Callable
 
+from ft_assets.storage.costs import show_money
+from ft_assets.storage.meter import Usage, read_attempt, tell_usage
 from ft_assets.training.history import History
 from ft_assets.training.job import TrainingJob, write_whole
 from ft_assets.training.schedule import learning_rate
@@ -17,20 +19,24 @@ class Progress:
     Args:
         say: takes a line for people.
         ceiling: tokens a second that the machine's matrix product alone would allow.
+        used: the devices that are trained on.
     """
 
-    def __init__(self, job: TrainingJob, say: Callable[[str], object], ceiling: float) -> None:
+    def __init__(self, job: TrainingJob, say: Callable[[str], object], ceiling: float, used: Usage) -> None:
         self._job, self._say, self._ceiling = job, say, ceiling
+        self._attempt, self._used = read_attempt(job.work), used
         self._start: tuple[float, int, int] | None = None  # clock, steps and tokens when this process began
         self._spoke = 0.0
 
     def begin(self, history: History) -> None:
         """Start the clock; call it when the base is loaded."""
         self._start = (time.monotonic(), history.step, history.tokens)
+        tell_usage(self._job.work, self._used)
 
     def note(self, history: History, steps: int) -> None:
         """Tell where training is after a step."""
         seconds, done, tokens = self._since_begin(history)
+        tell_usage(self._job.work, self._used.model_copy(update={"tokens": tokens}))
         left = round(seconds / done * (steps - history.step), 1) if done and history.stopped is None else 0.0
         validated = bool(history.validation_loss) and history.validation_loss[-1][0] == history.step
         fields = {
@@ -43,6 +49,7 @@ class Progress:
             "tokens_per_s": round(tokens / seconds, 1) if seconds else 0.0,
             "utilisation": self.utilisation(history),
             "seconds_left": left,
+            **self._cost(),
         }
         write_whole(self._job.progress, json.dumps(fields))
         if validated or history.stopped or time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
@@ -57,6 +64,13 @@ class Progress:
     def utilisation(self, history: History) -> float:
         """Share of the machine's own matrix product that useful arithmetic came to: model FLOPs utilisation."""
         return round(self.pace(history)[1] / self._ceiling, 3)
+
+    def _cost(self) -> dict[str, float | str | None]:
+        """Money of the candidate so far; null where the recipe names no price."""
+        total = None if self._attempt is None else self._attempt.total(self._used.devices)
+        if self._attempt is None or self._attempt.cost is None or total is None:
+            return {"cost": None, "currency": None}
+        return {"cost": round(total, 6), "currency": self._attempt.cost.currency}
 
     def _since_begin(self, history: History) -> tuple[float, int, int]:
         assert self._start is not None, "begin() comes first"
@@ -78,4 +92,6 @@ def _line(fields: dict) -> str:
         f"{fields['tokens_per_s']:.0f} tokens/s ({fields['utilisation']:.0%} of the matrix product)",
         f"{fields['seconds_left']:.0f} s left",
     ]
+    if fields["cost"] is not None:
+        shown.append(f"{show_money(fields['cost'], fields['currency'])} so far")
     return ", ".join(shown)

@@ -18,8 +18,9 @@ import torch  # noqa: TID253
 
 from ft_assets.errors import BrokenEnvironment, FtAssetsError, WrongInput
 from ft_assets.recipe import Training
+from ft_assets.storage.meter import Usage, tell_usage
 from ft_assets.storage.voice import Say
-from ft_assets.training.adapters import load_with_adapter
+from ft_assets.training.adapters import choose_device, load_with_adapter
 from ft_assets.training.checkpoints import Checkpoints
 from ft_assets.training.history import History
 from ft_assets.training.job import write_whole
@@ -40,7 +41,7 @@ def main(job_file: Path, number: int, parent: int) -> int:
     job = SearchJob.model_validate_json(job_file.read_text())
     logging.basicConfig(filename=job.log, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        train_trials(job, lambda line: print(line, flush=True), parent)
+        train_trials(job, lambda line: print(line, flush=True), parent, number)
     except Exception as error:
         logger.exception("process %d of the search failed", number)
         reason = str(error) if isinstance(error, FtAssetsError) else f"{type(error).__name__}: {error}"
@@ -49,11 +50,12 @@ def main(job_file: Path, number: int, parent: int) -> int:
     return 0
 
 
-def train_trials(job: SearchJob, say: Say, parent: int) -> None:
+def train_trials(job: SearchJob, say: Say, parent: int, number: int = 0) -> None:
     """Take on trials until none is left.
 
     Args:
         parent: process id; when it is no longer our parent's, the trial is saved and left for the next run.
+        number: of this process among those that work on the search.
     """
     from transformers import AutoTokenizer
     from transformers.utils import logging as transformers_logging
@@ -70,16 +72,28 @@ def train_trials(job: SearchJob, say: Say, parent: int) -> None:
             "no row to judge a trial by: the validation split is empty, or every row of it is longer than "
             f"`training.max_tokens: {settings.max_tokens}`; raise `splitting.validation`, or leave `search` out"
         )
-    study, judges = SearchStudy(job), _judges(job, validation)
+    study, judges, tally = SearchStudy(job), _judges(job, validation), _Tally(job, number)
     while (claim := study.claim()) is not None:
-        tried = try_settings(job, claim, rows, judges, parent)
+        tried = try_settings(job, claim, rows, judges, parent, tally)
         claim.end(tried)
         shutil.rmtree(job.checkpoints(claim.number), ignore_errors=True)
         say(_line(tried, study.planned))
 
 
+class _Tally:
+    """Tells what this process has used, over all its trials."""
+
+    def __init__(self, job: SearchJob, number: int) -> None:
+        self._job, self._number = job, number
+        self._used = Usage(device=choose_device(job.training.settings).type)
+
+    def add(self, tokens: int) -> None:
+        self._used = self._used.model_copy(update={"tokens": self._used.tokens + tokens})
+        tell_usage(self._job.work, self._used, self._number)
+
+
 def try_settings(
-    job: SearchJob, claim: Claim, rows: Sequence[Row], validation: Sequence[Row], parent: int
+    job: SearchJob, claim: Claim, rows: Sequence[Row], validation: Sequence[Row], parent: int, tally: _Tally
 ) -> Tried:
     """Train with the settings of a claim, from where an earlier attempt was killed, and say how it ended."""
     settings, history = job.settings(claim.settings), History()
@@ -88,7 +102,7 @@ def try_settings(
         checkpoints = Checkpoints(job.checkpoints(claim.number), _identity(job, settings))
         trainer = Trainer(model, rows, validation, settings, checkpoints)
         history = trainer.history
-        watch = _watch(claim, trainer, parent)
+        watch = _watch(claim, trainer, parent, tally)
         watch(history, len(trainer.steps))  # what an earlier attempt had reached
         trainer.run(watch)
     except optuna.TrialPruned as hopeless:
@@ -100,11 +114,13 @@ def try_settings(
     return _end(claim, history, "complete", None)
 
 
-def _watch(claim: Claim, trainer: Trainer, parent: int) -> Callable[[History, int], None]:
-    told = 1  # the validation before the first step is the same for all
+def _watch(claim: Claim, trainer: Trainer, parent: int, tally: _Tally) -> Callable[[History, int], None]:
+    told, counted = 1, trainer.history.tokens  # the validation before the first step is the same for all
 
     def watch(history: History, steps: int) -> None:
-        nonlocal told
+        nonlocal told, counted
+        tally.add(history.tokens - counted)
+        counted = history.tokens
         if os.getppid() != parent:
             trainer.save()
             raise BrokenEnvironment(f"the process that asked for it ended at step {history.step}")

@@ -1,7 +1,8 @@
 """Supervised fine-tuning of an adapter on the answers of conversations: a plain loop.
 
 Everything random is decided by the seed and by the step's number, so a training that was killed and resumed
-ends at the same bytes as one that was not (on the same kind of machine, with the same number of threads).
+ends at the same bytes as one that was not (on the same kind of machine, with the same number of threads and
+processes). Several processes take the steps that one would, up to rounding.
 """
 
 import math
@@ -17,6 +18,7 @@ from ft_assets.training.batches import pack, plan_steps
 from ft_assets.training.checkpoints import Checkpoints
 from ft_assets.training.history import History
 from ft_assets.training.packing import Pack, answer_loss, make_pack
+from ft_assets.training.ranks import Ranks, share_out
 from ft_assets.training.rows import Row
 from ft_assets.training.schedule import learning_rate
 
@@ -25,6 +27,9 @@ _PACK_TOKENS = {"cpu": 1_024, "cuda": 8_192}
 
 _VALIDATION_TOKENS = 4_096
 """Validation tokens used at least, where there are as many: enough to steer by (see `Trainer`)."""
+
+_IDLE = Row(ids=[0], answer=[False])
+"""Keeps a process busy that has no more packs while others do: its loss and its gradients are zero."""
 
 
 class Trainer:
@@ -35,6 +40,8 @@ class Trainer:
         rows: rows to learn.
         validation: rows to steer by; none means no early stopping, and the last weights are the best. Of many,
             the first ones are used, of as many tokens as two steps, so that a validation costs about one step.
+        ranks: the processes that share this training. Each of them runs the same `Trainer` on the same rows, and
+            ends at the same weights; the first one saves.
     """
 
     def __init__(
@@ -44,13 +51,15 @@ class Trainer:
         validation: Sequence[Row],
         settings: Training,
         checkpoints: Checkpoints,
+        ranks: Ranks = Ranks(),  # noqa: B008
     ) -> None:
         if not rows:
             raise WrongInput(
                 f"no row to train on: every row is longer than `training.max_tokens: {settings.max_tokens}`, or "
                 f"the train split is empty"
             )
-        self.model, self.rows, self.settings, self.checkpoints = model, rows, settings, checkpoints
+        self.model, self.rows, self.settings = model, rows, settings
+        self.checkpoints, self.ranks = checkpoints, ranks
         self.validation = _first_tokens(validation, max(_VALIDATION_TOKENS, 2 * settings.batch_tokens))
         self.steps = plan_steps([len(row.ids) for row in rows], settings)
         self.weights = list(trained_parameters(model).values())
@@ -73,7 +82,9 @@ class Trainer:
         return self.history
 
     def save(self) -> None:
-        """Commit a checkpoint of the present step."""
+        """Commit a checkpoint of the present step: whole tensors, from which any number of processes goes on."""
+        if not self.ranks.first:
+            return
         tensors = {f"adapter.{name}": weight for name, weight in copy_adapter(self.model).items()}
         tensors |= {f"best.{name}": weight for name, weight in self.best.items()}
         for at, state in self.optimizer.state_dict()["state"].items():
@@ -119,13 +130,15 @@ class Trainer:
         """Gradients of a step's mean loss over its answer tokens; returns that loss."""
         self.model.train()
         self.optimizer.zero_grad()
+        self.ranks.seed(self.settings.seed, self.history.step)
         answers = sum(sum(self.rows[row].answer) for row in numbers)
         total = 0.0
         for packed in self._packs(self.rows, numbers):
             loss = answer_loss(self.model, packed) / answers
             loss.backward()
             total += loss.item()
-        return total
+        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+        return self.ranks.sum_up(gradients, total, self.device)
 
     @torch.no_grad()
     def _validate(self) -> None:
@@ -135,15 +148,20 @@ class Trainer:
         self.model.eval()
         packs = self._packs(self.validation, range(len(self.validation)))
         total = sum(answer_loss(self.model, packed).item() for packed in packs)
-        loss = total / sum(sum(row.answer) for row in self.validation)
+        loss = self.ranks.sum_up([], total, self.device) / sum(sum(row.answer) for row in self.validation)
         if not math.isfinite(loss):
             self.history.diverge("the validation loss")
         elif self.history.add_validation(loss, self.settings.patience):
             self.best = copy_adapter(self.model)
 
     def _packs(self, rows: Sequence[Row], numbers: Sequence[int]) -> Iterator[Pack]:
-        groups = pack(numbers, [len(row.ids) for row in rows], _PACK_TOKENS[self.device.type])
-        return (make_pack([rows[row] for row in group], self.device) for group in groups)
+        """This process's packs. All have as many, as processes that share weights gather them in each pass."""
+        lengths = [len(row.ids) for row in rows]
+        shares = share_out(numbers, lengths, self.ranks.count)
+        packed = [pack(share, lengths, _PACK_TOKENS[self.device.type]) for share in shares]
+        mine = [[rows[row] for row in group] for group in packed[self.ranks.number]]
+        mine += [[_IDLE]] * (max(map(len, packed)) - len(mine))
+        return (make_pack(group, self.device) for group in mine)
 
 
 def _first_tokens(rows: Sequence[Row], most: int) -> list[Row]:

@@ -1,7 +1,7 @@
 """The training process: `python -m ft_assets.training.worker JOB.json`, launched by Dagster Pipes or by hand.
 
 It alone imports torch, and gives the memory back by ending. What it has to tell is in the job's work folder:
-adapter, outcome, progress, log and checkpoints.
+adapter, outcome, progress, log and checkpoints. Where the job asks for several processes, it starts them and waits.
 """
 
 import fcntl
@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ft_assets.errors import BrokenEnvironment, FtAssetsError
-from ft_assets.storage.voice import voice
+from ft_assets.storage.voice import Say, voice
+from ft_assets.training.budget import Budget
 from ft_assets.training.diagnosis import diagnose
 from ft_assets.training.history import History
 from ft_assets.training.job import Outcome, TrainingJob, write_whole
 from ft_assets.training.progress import Progress
 
 if TYPE_CHECKING:
+    from ft_assets.training.ranks import Ranks
     from ft_assets.training.sft import Trainer
 
 logger = logging.getLogger("ft_assets.training")
@@ -34,41 +36,67 @@ def main(job_file: Path) -> int:
     """Train, write the outcome, and return the exit code."""
     job = TrainingJob.model_validate_json(job_file.read_text())
     parent = os.getppid()
-    with _alone(job), _log_in(job.log), voice(logger) as say:
-        try:
-            outcome = train(job, say, parent)
-        except Exception as error:
-            logger.exception("training failed")
-            reason = str(error) if isinstance(error, FtAssetsError) else f"{type(error).__name__}: {error}"
-            outcome = Outcome(failure=reason)
+    with _alone(job), log_in(job.log), voice(logger) as say:
+        outcome = attempt(lambda: _train_as_told(job, say, parent))
         write_whole(job.outcome, outcome.model_dump_json(indent=2))
     return 0 if outcome.failure is None else 1
 
 
-def train(job: TrainingJob, say: Callable[[str], object], parent: int) -> Outcome:
-    """Train from the newest checkpoint, if any, and write the adapter's folder whole."""
+def attempt(work: Callable[[], Outcome]) -> Outcome:
+    """What `work` returns, or how it failed, in words; the log has the rest."""
+    try:
+        return work()
+    except Exception as error:
+        logger.exception("training failed")
+        reason = str(error) if isinstance(error, FtAssetsError) else f"{type(error).__name__}: {error}"
+        return Outcome(failure=reason)
+
+
+def _train_as_told(job: TrainingJob, say: Say, parent: int) -> Outcome:
+    if job.scale is None:
+        return train(job, say, parent)
+    from ft_assets.training.scale import train_in_ranks
+
+    return train_in_ranks(job, say, parent)
+
+
+def train(job: TrainingJob, say: Say, parent: int, ranks: "Ranks | None" = None) -> Outcome:
+    """Train from the newest checkpoint, if any, and write the adapter's folder whole.
+
+    Args:
+        parent: process id; when it is no longer our parent's, the training is saved and stops.
+        ranks: the processes that train together, of which this is one; only the first one speaks and writes.
+    """
     import torch
     from transformers import AutoTokenizer
 
     from ft_assets.training.adapters import load_with_adapter
     from ft_assets.training.checkpoints import Checkpoints
     from ft_assets.training.curves import draw_curves
+    from ft_assets.training.ranks import Ranks
     from ft_assets.training.rows import read_rows
     from ft_assets.training.sft import Trainer
     from ft_assets.training.trouble import plain_trouble
 
     torch.use_deterministic_algorithms(True, warn_only=True)
-    begun, settings = time.monotonic(), job.settings
+    begun, settings, ranks = time.monotonic(), job.settings, ranks or Ranks()
     tokenizer = AutoTokenizer.from_pretrained(job.base[1], local_files_only=True)
     rows, left_out = read_rows(tokenizer, job.train[1], settings.max_tokens)
     validation, _ = read_rows(tokenizer, job.validation[1], settings.max_tokens)
-    model = load_with_adapter(job.base[1], job.base_name, settings)
-    trainer = Trainer(model, rows, validation, settings, Checkpoints(job.checkpoints, job.identity()))
+    model = load_with_adapter(job.base[1], job.base_name, settings, job.scale)
+    checkpoints = Checkpoints(job.checkpoints, job.identity())
+    trainer = Trainer(model, rows, validation, settings, checkpoints, ranks)
+    budget = Budget(job, trainer)
+    if not ranks.first:
+        with plain_trouble(trainer.history):
+            trainer.run(budget.check)
+        return Outcome()
     say(_opening(trainer, left_out))
-    progress = Progress(job, say, _ceiling(trainer))
+    progress = Progress(job, say, _ceiling(trainer), budget.used)
     progress.begin(trainer.history)
 
     def watch(history: History, steps: int) -> None:
+        budget.check(history, steps)
         progress.note(history, steps)
         if os.getppid() != parent:  # whoever asked for this was killed; the next run goes on from here
             trainer.save()
@@ -123,12 +151,13 @@ def _write_output(job: TrainingJob, trainer: "Trainer", left_out: int) -> None:
 
 
 def _ceiling(trainer: "Trainer") -> float:
-    """Tokens a second if the machine did nothing but the matrix products that are needed."""
+    """Tokens a second if each process's part of the machine did nothing but the matrix products that are needed."""
     from ft_assets.training.flops import needed_flop, peak_flops
 
     tokens = sum(len(row.ids) for row in trainer.rows)
     dtype = next(trainer.model.parameters()).dtype
-    return peak_flops(trainer.device, dtype) * tokens / needed_flop(trainer.model, trainer.rows)
+    peak = trainer.ranks.count * peak_flops(trainer.device, dtype)
+    return peak * tokens / needed_flop(trainer.model, trainer.rows)
 
 
 def _opening(trainer: "Trainer", left_out: int) -> str:
@@ -139,6 +168,8 @@ def _opening(trainer: "Trainer", left_out: int) -> str:
         f"{len(trainer.rows)} rows, {tokens} tokens, {len(trainer.steps)} steps on {trainer.device.type} "
         f"({torch.get_num_threads()} threads)"
     ]
+    if trainer.ranks.count > 1:
+        parts.append(f"shared by {trainer.ranks.count} processes")
     if left_out:
         parts.append(f"{left_out} rows left out as longer than {trainer.settings.max_tokens} tokens")
     if trainer.resumed_from is not None:
@@ -156,7 +187,8 @@ def _alone(job: TrainingJob) -> Iterator[None]:
 
 
 @contextmanager
-def _log_in(file: Path) -> Iterator[None]:
+def log_in(file: Path) -> Iterator[None]:
+    """Write what the training logs to a file."""
     handler = logging.FileHandler(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)

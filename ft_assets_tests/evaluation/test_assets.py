@@ -16,6 +16,7 @@ from ft_assets.evaluation.receipts import find_receipt, issue_receipt, verify_re
 from ft_assets.recipe import Recipe
 from ft_assets.storage.assets import WHEN_READY, candidate_partitions
 from ft_assets.storage.candidates import Candidate
+from ft_assets.storage.costs import costs_of
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import Record, write_record
 from ft_assets_tests.evaluation.world import (
@@ -105,10 +106,14 @@ def test_a_better_candidate_passes_with_a_report_and_a_signed_receipt(
         "answers",
         "contamination",
         "seconds",
+        "device_seconds",
         "receipt",
         "digest",
     ):
         assert wanted in materialization.metadata
+    (cost,) = costs_of(home, recipe.model, candidate.key)
+    answered = sum(row["answer_tokens"] for row in rows)
+    assert (cost.stage, cost.device) == ("evaluation", "cpu") and cost.tokens >= answered
 
 
 def test_a_worse_candidate_is_blocked_and_its_report_still_tells_why(

@@ -12,7 +12,7 @@ from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import Record, artifact_of, write_record
 from ft_assets.storage.releases import Release
-from ft_assets.training.job import prepare_job
+from ft_assets.training.job import Stop, prepare_job
 from ft_assets_tests.registry.attempts import attempt
 from ft_assets_tests.training.conftest import examples, run_here, write_split
 
@@ -20,6 +20,11 @@ from ft_assets_tests.training.conftest import examples, run_here, write_split
 @pytest.fixture
 def released(home: Home, recipe: Recipe, tmp_path: Path) -> Release:
     """A candidate whose adapter was really trained, on the real tiny base."""
+    return release_trained(home, recipe, tmp_path)
+
+
+def release_trained(home: Home, recipe: Recipe, tmp_path: Path, stop: Stop | None = None) -> Release:
+    """Train a candidate on the real tiny base, up to where a budget is said to stop it, and release it."""
     base, _ = prepare_base(home, recipe.base)
     candidate, body = attempt(home, recipe, "real")
     write_record(home, Record("base_models", recipe.base.name, "", "bases", base))
@@ -27,16 +32,16 @@ def released(home: Home, recipe: Recipe, tmp_path: Path) -> Release:
         _, folder = write_split(tmp_path / side, examples(count, offset))
         digest = home.artifacts.adopt("datasets", folder)
         write_record(home, Record(recipe.model, f"{side}_split", candidate.key, "datasets", digest))
-    adapter = _train(home, candidate)
+    adapter = _train(home, candidate, stop)
     issue_receipt(home, {**body, "adapter_digest": adapter, "base_digest": base})
     return release(home, recipe.model, candidate.key)
 
 
-def _train(home: Home, candidate: Candidate) -> str:
+def _train(home: Home, candidate: Candidate, stop: Stop | None) -> str:
     sources = (
         artifact_of(home, candidate.model, f"{side}_split", candidate.key) for side in ("train", "validation")
     )
-    job = prepare_job(home, candidate, *sources)
+    job = prepare_job(home, candidate, *sources).model_copy(update={"stop": stop})
     run_here(job)
     digest = home.artifacts.adopt("adapters", job.output)
     write_record(home, Record(candidate.model, "adapter", candidate.key, "adapters", digest))

@@ -11,12 +11,14 @@ from ft_assets.evaluation.receipts import find_receipt, issue_receipt
 from ft_assets.recipe import Recipe
 from ft_assets.registry.card import card, write_card
 from ft_assets.registry.releases import proof_of, release, release_of
+from ft_assets.storage.costs import record_cost
 from ft_assets.storage.home import Home
 from ft_assets.storage.keys import address
 from ft_assets.storage.records import find_record, write_record
 from ft_assets.storage.releases import list_releases
 from ft_assets.storage.tables import receipts
 from ft_assets_tests.registry.attempts import attempt, hold, passed
+from ft_assets_tests.storage.test_costs import expense
 
 
 def refused(home: Home, candidate: str, match: str | None = None) -> None:
@@ -43,6 +45,22 @@ def test_passing_candidate_is_released_once_with_its_lineage(home: Home, recipe:
     assert lineage["base"]["name"] == "tiny-random"
     assert None not in lineage["splits"].values()
     assert lineage["incumbents"] == []
+
+
+def test_lineage_and_card_tell_what_the_candidate_had_cost(home: Home, recipe: Recipe) -> None:
+    candidate = passed(home, recipe, "one")
+    for each in (
+        expense("a", candidate=candidate.key),
+        expense("b", candidate=candidate.key, money=None),
+        expense("c"),
+    ):
+        record_cost(home, each)
+    made = release(home, "tiny", candidate.key)
+    total = {"device_seconds": 20.0, "tokens": 200, "watt_hours": 2.0, "money": {"EUR": 0.01}, "attempts": 2}
+    assert made.lineage["cost"] == total
+    assert "| cost | 20.0 device-seconds, 200 tokens, about 2 Wh, 0.01 EUR |" in card(made, candidate)
+    del made.lineage["cost"]  # as it was before costs were counted
+    assert "| cost |" not in card(made, candidate)
 
 
 def test_lineage_names_every_incumbent(home: Home, recipe: Recipe) -> None:

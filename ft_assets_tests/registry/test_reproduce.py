@@ -1,6 +1,7 @@
 """A released adapter is built again from its record, to the byte, and a record that is not true is found out."""
 
 import json
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -8,10 +9,14 @@ from click.testing import CliRunner
 
 from ft_assets.cli import cli
 from ft_assets.errors import Refused
+from ft_assets.recipe import Recipe
 from ft_assets.registry.reproduce import reproduce
 from ft_assets.storage.home import Home
+from ft_assets.storage.records import artifact_of
 from ft_assets.storage.releases import Release, find_release
 from ft_assets.storage.tables import releases
+from ft_assets.training.job import Stop
+from ft_assets_tests.registry.conftest import release_trained
 
 pytestmark = pytest.mark.slow
 
@@ -19,6 +24,19 @@ pytestmark = pytest.mark.slow
 def test_the_same_bytes_come_out(released: Release, home: Home) -> None:
     made = reproduce(home, released.address, quiet=True)
     assert made.equal and made.rebuilt == released.adapter_digest
+
+
+def test_a_training_that_a_budget_stopped_is_stopped_there_again(
+    home: Home, recipe: Recipe, tmp_path: Path
+) -> None:
+    stop = Stop(step=3, reason="budget: the candidate has cost 2.00 EUR after step 3")
+    released = release_trained(home, recipe, tmp_path, stop)
+    assert released.lineage["stop"] == stop.model_dump()
+    made = reproduce(home, released.address, quiet=True)
+    assert made.equal
+    _, folder = artifact_of(home, recipe.model, "adapter", released.candidate)
+    facts = json.loads((folder / "training.json").read_text())
+    assert (facts["steps"], facts["best_step"], facts["stopped"]) == (3, 2, stop.reason)
 
 
 def test_a_record_that_names_other_settings_is_found_out(

@@ -199,3 +199,26 @@ def test_ancestor_whose_splits_are_missing_is_refused(home: Home, recipe: Recipe
     store_splits(home, second, unrelated(2), unrelated(1, seed=3))
     with pytest.raises(Refused, match=f"train_split was never materialized for {first.key}"):
         trained_rows(home, second)
+
+
+def test_a_body_that_many_trained_rows_share_is_no_edited_copy() -> None:
+    answers = {
+        "remove": "Remove the keyed message; raise KeyError if it doesn't exist.",
+        "get_message": "Return a Message representation or raise a KeyError.",
+        "get_bytes": "Give back what was stored, byte for byte, under this name.",
+        "get_file": "Open a file-like view of one entry for reading only.",
+        "lock": "Wait until nobody else holds it, then keep others away.",
+        "flush": "Write whatever is still pending to disk before going on.",
+        "close": "Let go of every open handle; later calls do nothing.",
+    }
+    remove, get_message, *others = (
+        example(
+            f"Write the one-line docstring of this Python function.\n\ndef {name}(self, key):\n"
+            "    raise NotImplementedError('Method must be implemented by subclass')",
+            answer,
+        )
+        for name, answer in answers.items()
+    )
+    assert search(to_table([remove]), to_table([get_message, *others]), 0.5) == []
+    # Two of them alone are alike, and nothing says that what they share is boilerplate.
+    assert [match.kind for match in search(to_table([remove]), to_table([get_message]), 0.5)] == ["edit"]

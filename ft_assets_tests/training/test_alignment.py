@@ -27,6 +27,7 @@ from ft_assets.sources.example import Example, Message, to_table
 from ft_assets.storage.artifacts import digest_folder
 from ft_assets.storage.assets import HomeResource
 from ft_assets.storage.candidates import Candidate, get_candidate, open_candidate
+from ft_assets.storage.costs import costs_of
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import Record, artifact_of, find_record, write_record
 from ft_assets.storage.releases import Release
@@ -314,6 +315,11 @@ def test_aligned_adapter_is_what_is_judged(
     )
     write_record(home, Record("tiny", "adapter", candidate.key, "adapters", sft))
     result = materialize(home, aligned, candidate, tmp_path)
+    spent = costs_of(home, "tiny", candidate.key)
+    assert [(row.stage, row.device, row.tokens > 0) for row in spent] == [
+        ("alignment", "cpu", True),
+        ("evaluation", "cpu", True),
+    ]
     final, folder = artifact_of(home, "tiny", "aligned_adapter", candidate.key)
     assert final != sft == json.loads((folder / "training.json").read_text())["adapter_digest"]
     receipt = find_receipt(home, "tiny", candidate.key)

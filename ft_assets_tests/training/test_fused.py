@@ -39,6 +39,16 @@ def test_it_is_pefts_layer(bias: bool, shape: tuple[int, ...], settings: dict) -
         assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
+def test_on_a_bfloat16_base_with_a_float32_adapter_it_is_pefts_layer() -> None:
+    x, told = torch.randn(5, 12, dtype=torch.bfloat16), []
+    for kind in (Linear, FusedLoraLinear):
+        made = layer(kind, bias=True).float()
+        made.get_base_layer().bfloat16()
+        told.append(run(made, x))
+    for ours, theirs in zip(*told, strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_gradients_are_those_of_finite_differences() -> None:
     made = layer(FusedLoraLinear, bias=True)
     assert torch.autograd.gradcheck(made, (torch.randn(3, 12, dtype=torch.double, requires_grad=True),))

@@ -10,6 +10,7 @@ import pytest
 from ft_assets.errors import Refused
 from ft_assets.recipe import Recipe
 from ft_assets.storage.candidates import open_candidate
+from ft_assets.storage.costs import costs_of
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of
 from ft_assets.training.assets import build_assets
@@ -88,5 +89,9 @@ def test_adapter_is_trained_with_the_settings_that_were_found(
     assert {name: settings[name] for name in ("rank", "learning_rate")} == study.best_settings
     assert settings["max_steps"] == searching.training.max_steps == 4
     assert json.loads((adapter / "adapter_config.json").read_text())["r"] == study.best_settings["rank"]
+    searched, trained = costs_of(home, "tiny", candidate.key)
+    assert [searched.stage, trained.stage] == ["search", "training"]
+    assert searched.device == "cpu" and searched.tokens > 0
+    assert metadata["device_seconds"].value == searched.device_seconds
     lines = [event.message for event in instance.all_logs(result.run_id)]
     assert any(line.startswith("trial 4 of 4: learning_rate 0.03, rank 4: complete") for line in lines)

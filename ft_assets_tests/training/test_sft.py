@@ -144,6 +144,8 @@ def test_progress_file_tells_step_pace_and_time_left(new_job: Jobs):
         "tokens_per_s",
         "utilisation",
         "seconds_left",
+        "cost",
+        "currency",
     }
     assert 0 < progress["utilisation"] < 1 and progress["gradient_norm"] > 0
     assert progress["step"] == progress["steps"] == 4 and progress["seconds_left"] == 0
