@@ -40,7 +40,7 @@ class Story:
         """Go round until two candidates have been judged. Returns the summary, which is also written.
 
         Raises:
-            Refused: no candidate could be opened at all.
+            Refused: no candidate could be opened at all, or one was never judged.
         """
         self.open_loop()
         with self.steps.shown(), ExitStack() as self.stack:
@@ -49,12 +49,23 @@ class Story:
             self.require_candidate()
             while self._canary() or self._feed():
                 self._settle()
-        return self.finish()
+        summary = self.finish()
+        self._require_verdicts(summary)
+        return summary
 
     def open_loop(self) -> None:
         """Open the Dagster instance, and the loop over it."""
         self.users = Users(self.home, self.recipe)
         self.loop = Loop(self.home, self.recipe, open_instance(self.home), around_run=self.steps.step)
+
+    def _require_verdicts(self, summary: dict[str, Any]) -> None:
+        """Raise Refused, with what failed, when a check kept a candidate from its gate."""
+        unjudged = [item["candidate"] for item in summary["candidates"] if item["gate"]["verdict"] is None]
+        if unjudged:
+            why = "; ".join(self.loop.failures) or "a check failed in an earlier run"
+            raise Refused(
+                f"candidate {', '.join(unjudged)} was never judged: {why}; `make dev` shows the check"
+            )
 
     def require_candidate(self) -> None:
         """Raise Refused, with the retrain decision's reasons, when there is no candidate."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from ft_assets.storage.meter import STOPPED_BY_BUDGET
+
 Curve = Sequence[Sequence[float]]
 """(step, loss) in order."""
 
@@ -16,7 +18,7 @@ def diagnose(train: Curve, validation: Curve, stopped: str | None) -> str:
         train, validation: loss in nats an answer token; the first validation came before the first step.
         stopped: why training ended.
     """
-    if stopped is not None and stopped.startswith("diverged"):
+    if stopped is not None and stopped.startswith(("diverged", STOPPED_BY_BUDGET)):
         return stopped
     if len(validation) < 2:
         return "there are too few validation losses to tell over- from underfitting"

@@ -21,6 +21,7 @@ TRAIN = [(1, 3.0), (2, 2.5), (4, 2.0), (6, 1.0), (8, 0.5)]
         ([(0, 3.0)], "finished", "too few"),
         ([], "finished", "too few"),
         ([(0, 3.0), (4, 2.0)], "diverged: the loss was not finite", "diverged: the loss"),
+        ([(0, 3.0), (4, 2.0)], "budget: the candidate has cost 1 EUR", "budget: the candidate"),
     ],
 )
 def test_the_curve_is_named(validation: list, stopped: str, said: str) -> None:
