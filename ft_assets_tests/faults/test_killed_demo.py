@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ft_assets_tests.demo.test_demo import known_secret
+
 COMMAND = [str(Path(sys.executable).parent / "ft-assets"), "demo", "--tiny"]
 
 
@@ -31,7 +33,8 @@ def _kill_when_it_says(words: str, environment: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_a_demo_killed_twice_ends_like_one_that_was_not(tmp_path: Path) -> None:
-    environment = {**os.environ, "FT_ASSETS_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
+    home = {"FT_ASSETS_HOME": str(tmp_path / "home"), **known_secret(tmp_path)}
+    environment = {**os.environ, **home, "COLUMNS": "200"}
     _kill_when_it_says("dataset", environment)  # the next step, training, has begun or is about to
     _kill_when_it_says("users", environment)  # in the middle of the canary
 
