@@ -106,11 +106,18 @@ class Hashes:
 
 
 @njit(cache=True)
+def table_bits(count: int) -> int:
+    """First bits of a hash that so many hashes seldom share, but no more than a table in the cache has room for."""
+    bits = 4
+    while bits < 24 and (1 << bits) < 16 * count:
+        bits += 1
+    return bits
+
+
+@njit(cache=True)
 def among(values: Array64, known: Array64) -> npt.NDArray[np.bool_]:
     """Which values are among `known` (sorted). A table of first bits rules most of them out before the search."""
-    bits = 4
-    while bits < 24 and (1 << bits) < 16 * len(known):
-        bits += 1
+    bits = table_bits(len(known))
     shift = np.uint64(64 - bits)
     table, found = np.zeros(1 << bits, np.bool_), np.zeros(len(values), np.bool_)
     for value in known:

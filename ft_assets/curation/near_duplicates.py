@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ft_assets.curation.hashes import Array64, Hashes, to_offsets
+from ft_assets.curation.hashes import Array64, Hashes, table_bits, to_offsets
 from ft_assets.curation.words import hash_words
 
 Ints = npt.NDArray[np.int64]
@@ -110,9 +110,7 @@ def similar_pairs(left: Hashes, right: Hashes | None, threshold: float) -> Pairs
 @njit(cache=True)
 def _on_both_sides(values: Array64, middle: int) -> npt.NDArray[np.bool_]:
     """Which values may be both before the middle and after it: nearly all that are not are ruled out."""
-    bits = 4
-    while bits < 24 and (1 << bits) < 16 * len(values):
-        bits += 1
+    bits = table_bits(len(values))
     shift = np.uint64(64 - bits)
     sides = np.zeros(1 << bits, np.uint8)
     for at in range(len(values)):

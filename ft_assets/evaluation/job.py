@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from ft_assets.bases.base_models import prepare_base
-from ft_assets.errors import BrokenEnvironment
 from ft_assets.evaluation.comparison import Arm
 from ft_assets.recipe import Evaluation
 from ft_assets.storage.candidates import Candidate
+from ft_assets.storage.child import Ended, read_ended
 from ft_assets.storage.home import Home
 from ft_assets.storage.releases import find_release
 from ft_assets.training.job import Source, write_whole
@@ -56,12 +56,9 @@ class EvaluationJob(BaseModel):
         return self.work / "evaluation.log"
 
 
-class Outcome(BaseModel):
+class Outcome(Ended):
     """How an evaluation ended: a failure in words, or what it took."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    failure: str | None = None
     seconds: float = 0.0
     tokens_per_s: float = 0.0
     peak_memory_mb: int = 0
@@ -94,17 +91,13 @@ def read_outcome(job: EvaluationJob) -> Outcome:
     Raises:
         BrokenEnvironment: it failed, or ended without a word.
     """
-    if not job.outcome.exists():
-        raise BrokenEnvironment(
-            f"evaluation of {job.candidate} was killed (out of memory?); its log is {job.log}; run it again and "
-            f"it goes on after the last batch of rows"
-        )
-    outcome = Outcome.model_validate_json(job.outcome.read_text())
-    if outcome.failure is not None:
-        raise BrokenEnvironment(
-            f"evaluation of {job.candidate} failed: {outcome.failure}; its log is {job.log}"
-        )
-    return outcome
+    return read_ended(
+        Outcome,
+        job.outcome,
+        f"evaluation of {job.candidate}",
+        job.log,
+        "it goes on after the last batch of rows",
+    )
 
 
 def _incumbent(home: Home, candidate: Candidate) -> list[ArmJob]:

@@ -1,9 +1,14 @@
-"""Child processes that import torch: how they are started, and what they find in their environment."""
+"""Child processes that import torch: how they are started, what they find in their environment, how they ended."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from ft_assets.errors import BrokenEnvironment
 
 CHILD_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -13,6 +18,37 @@ CHILD_ENVIRONMENT = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # what torch asks for to be deterministic on a GPU
     "PYTHONWARNINGS": "ignore",
 }
+
+
+class Ended(BaseModel):
+    """How a child ended: a failure in words, or what a kind of child has to tell."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    failure: str | None = None
+
+
+EndedT = TypeVar("EndedT", bound=Ended)
+
+
+def read_ended(kind: type[EndedT], file: Path, who: str, log: Path, again: str) -> EndedT:
+    """What a child told in its outcome file.
+
+    Args:
+        who: what it was doing for whom, as the subject of a sentence.
+        again: what running it again does, as the end of one.
+
+    Raises:
+        BrokenEnvironment: it failed, or ended without a word.
+    """
+    if not file.exists():
+        raise BrokenEnvironment(
+            f"{who} was killed (out of memory?); its log is {log}; run it again and {again}"
+        )
+    ended = kind.model_validate_json(file.read_text())
+    if ended.failure is not None:
+        raise BrokenEnvironment(f"{who} failed: {ended.failure}; its log is {log}")
+    return ended
 
 
 def child_command(module: str, *arguments: Path) -> list[str]:

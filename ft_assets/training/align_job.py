@@ -7,9 +7,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from ft_assets.bases.base_models import prepare_base
-from ft_assets.errors import BrokenEnvironment, Refused
+from ft_assets.errors import Refused
 from ft_assets.recipe_training import Alignment
 from ft_assets.storage.candidates import Candidate
+from ft_assets.storage.child import Ended, read_ended
 from ft_assets.storage.home import Home
 from ft_assets.training.job import Source, write_whole
 from ft_assets.training.preferences import count_usable
@@ -43,12 +44,9 @@ class AlignmentJob(BaseModel):
         return self.work / "alignment.log"
 
 
-class AlignmentOutcome(BaseModel):
+class AlignmentOutcome(Ended):
     """How an alignment ended: a failure in words, or what it took."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    failure: str | None = None
     seconds: float = 0.0
     peak_memory_mb: int = 0
 
@@ -102,17 +100,13 @@ def read_alignment_outcome(job: AlignmentJob) -> AlignmentOutcome:
     Raises:
         BrokenEnvironment: it failed, or ended without a word.
     """
-    if not job.outcome.exists():
-        raise BrokenEnvironment(
-            f"alignment of {job.candidate} was killed (out of memory?); its log is {job.log}; run it again and it "
-            f"starts anew from the adapter"
-        )
-    outcome = AlignmentOutcome.model_validate_json(job.outcome.read_text())
-    if outcome.failure is not None:
-        raise BrokenEnvironment(
-            f"alignment of {job.candidate} failed: {outcome.failure}; its log is {job.log}"
-        )
-    return outcome
+    return read_ended(
+        AlignmentOutcome,
+        job.outcome,
+        f"alignment of {job.candidate}",
+        job.log,
+        "it starts anew from the adapter",
+    )
 
 
 def discard_alignment(job: AlignmentJob) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ft_assets.bases.base_models import prepare_base
-from ft_assets.errors import BrokenEnvironment
 from ft_assets.recipe import Training
 from ft_assets.recipe_training import Scale
 from ft_assets.storage.candidates import Candidate
+from ft_assets.storage.child import Ended, read_ended
 from ft_assets.storage.home import Home
 
 Source = tuple[str, Path]
@@ -78,12 +78,9 @@ class TrainingJob(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Outcome(BaseModel):
+class Outcome(Ended):
     """How a training ended: a failure in words, or facts of this run that have no place in the artifact."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    failure: str | None = None
     seconds: float = 0.0
     tokens_per_s: float = 0.0
     utilisation: float = 0.0  # share of the machine's matrix product
@@ -141,17 +138,9 @@ def read_outcome(job: TrainingJob) -> Outcome:
     Raises:
         BrokenEnvironment: it failed, or ended without a word.
     """
-    if not job.outcome.exists():
-        raise BrokenEnvironment(
-            f"training of {job.candidate} was killed (out of memory?); its log is {job.log}; run it again and it "
-            f"goes on from its last checkpoint"
-        )
-    outcome = Outcome.model_validate_json(job.outcome.read_text())
-    if outcome.failure is not None:
-        raise BrokenEnvironment(
-            f"training of {job.candidate} failed: {outcome.failure}; its log is {job.log}"
-        )
-    return outcome
+    return read_ended(
+        Outcome, job.outcome, f"training of {job.candidate}", job.log, "it goes on from its last checkpoint"
+    )
 
 
 def discard_work(job: TrainingJob) -> None:

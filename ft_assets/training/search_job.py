@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ft_assets.errors import BrokenEnvironment, Refused
+from ft_assets.errors import Refused
 from ft_assets.recipe import Training
 from ft_assets.recipe_search import Search
 from ft_assets.storage.candidates import Candidate
+from ft_assets.storage.child import Ended, read_ended
 from ft_assets.storage.home import Home
 from ft_assets.training.job import Source, TrainingJob, change_settings, make_job, write_whole
 
@@ -65,12 +66,9 @@ class SearchJob(BaseModel):
         return change_settings(self.training.settings, {**drawn, "max_steps": steps})
 
 
-class SearchOutcome(BaseModel):
+class SearchOutcome(Ended):
     """How a search ended: a failure in words, or facts of this run that have no place in the artifact."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    failure: str | None = None
     seconds: float = 0.0
     trials_kept: int = 0  # finished by an earlier run
     trials_png: str = ""  # base64
@@ -101,12 +99,10 @@ def read_search_outcome(job: SearchJob) -> SearchOutcome:
     Raises:
         BrokenEnvironment: it failed, or ended without a word.
     """
-    who = f"the search of {job.training.candidate}"
-    if not job.outcome.exists():
-        raise BrokenEnvironment(
-            f"{who} was killed (out of memory?); its log is {job.log}; run it again and finished trials are kept"
-        )
-    outcome = SearchOutcome.model_validate_json(job.outcome.read_text())
-    if outcome.failure is not None:
-        raise BrokenEnvironment(f"{who} failed: {outcome.failure}; its log is {job.log}")
-    return outcome
+    return read_ended(
+        SearchOutcome,
+        job.outcome,
+        f"the search of {job.training.candidate}",
+        job.log,
+        "finished trials are kept",
+    )
