@@ -7,8 +7,6 @@ from typing import Any
 from ft_assets.registry.ledger import BASE, entries, latest_entry
 from ft_assets.storage.home import Home
 
-_CANARY = ("canary", "step", "hold")
-
 
 @dataclass(frozen=True)
 class Serving:
@@ -32,11 +30,10 @@ def at(home: Home, model: str, time: datetime | None = None) -> Serving:
     entry = latest_entry(home, model, time)
     if entry is None:
         return Serving(BASE, None, 0.0, None, None, None)
-    canary = entry.action in _CANARY
     return Serving(
         champion=entry.champion,
-        challenger=entry.address if canary else None,
-        weight=entry.details["weight"] if canary else 0.0,
+        challenger=entry.address if entry.weight else None,
+        weight=entry.weight,
         since=entry.at,
         by=entry.by,
         reason=entry.reason,

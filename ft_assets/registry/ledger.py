@@ -16,6 +16,9 @@ from ft_assets.storage.tables import promotion_ledger
 
 Action = Literal["canary", "step", "hold", "promote", "rollback", "abort"]
 
+_CANARY: tuple[Action, ...] = ("canary", "step", "hold")
+"""Actions after which a challenger has traffic."""
+
 BASE = "base"
 """What serves while nothing was promoted: the base model, without an adapter."""
 
@@ -33,6 +36,11 @@ class Entry:
     reason: str
     details: dict[str, Any]
     at: datetime
+
+    @property
+    def weight(self) -> float:
+        """The challenger's share of users after it, from 0 to 1; the challenger is `address`."""
+        return self.details["weight"] if self.action in _CANARY else 0.0
 
 
 def lock(connection: sa.Connection, model: str) -> None:

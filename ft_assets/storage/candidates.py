@@ -67,12 +67,12 @@ def get_candidate(home: Home, model: str, key: str) -> Candidate:
     return _from_row(row)
 
 
-def list_candidates(home: Home, model: str) -> list[Candidate]:
-    """Every candidate of a model, oldest first."""
-    query = sa.select(candidates).where(candidates.c.model == model)
-    return [
-        _from_row(row) for row in home.database.rows(query.order_by(candidates.c.opened_at, candidates.c.key))
-    ]
+def list_candidates(home: Home, model: str | None = None) -> list[Candidate]:
+    """Every candidate, of one model or of all, oldest first."""
+    query = sa.select(candidates).order_by(candidates.c.opened_at, candidates.c.key)
+    if model is not None:
+        query = query.where(candidates.c.model == model)
+    return [_from_row(row) for row in home.database.rows(query)]
 
 
 def _from_row(row: dict) -> Candidate:

@@ -1,0 +1,41 @@
+"""When an adapter had traffic, from the promotion ledger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ft_assets.registry.ledger import Entry
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time. `share` of users from 0 to 1; `until` is None while it lasts."""
+
+    since: datetime
+    until: datetime | None
+    share: float
+    by: str
+    reason: str
+
+
+def spans(ledger: Sequence[Entry], address: str) -> list[Span]:
+    """When an address had traffic and how much of it, from its model's whole ledger, oldest first."""
+    found: list[Span] = []
+    ends = [*(entry.at for entry in ledger[1:]), None]
+    for entry, until in zip(ledger, ends, strict=True):
+        share = share_of(entry, address)
+        if not share:
+            continue
+        if found and (found[-1].until, found[-1].share) == (entry.at, share):
+            entry_of = found.pop()
+            found.append(Span(entry_of.since, until, share, entry_of.by, entry_of.reason))
+        else:
+            found.append(Span(entry.at, until, share, entry.by, entry.reason))
+    return found
+
+
+def share_of(entry: Entry, address: str) -> float:
+    """Share of users that an address has after a ledger entry, from 0 to 1."""
+    if entry.champion == address:
+        return 1.0 - entry.weight
+    return entry.weight if entry.address == address else 0.0
