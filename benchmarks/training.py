@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ _SETTINGS = Training(rank=16, alpha=32, epochs=1.0, batch_tokens=1024, validate_
 
 
 def measure() -> dict[str, Any]:
-    """`{"rows", "tokens", "answer_tokens", "gemm_gflops", "ours", "peers", "ratio", "grad_rel_error"}`.
+    """`{"rows", "tokens", "answer_tokens", "beginning", "gemm_gflops", "ours", "peers", "ratio", "grad_rel_error"}`.
 
     Of an arm `{"tokens_per_s", "gemm_share", "peak_mb"}`: the share of the machine's own matrix product (float32,
-    2,048 square) that the operations the arm's rows need come to, whatever else an arm computes. `ratio` is how many
+    2,048 square) that the operations the arm's rows need come to, taken one row at a time, whatever an arm computes or
+    leaves out. `beginning` is how many tokens all rows begin with, which ours runs once a pack. `ratio` is how many
     times a peer's tokens a second ours are. `grad_rel_error` compares gradients of packed rows with those of one row
     at a time: the norm of the difference over the norm.
     """
@@ -171,10 +172,16 @@ def _facts(base: Path, rows: Sequence[Row]) -> dict[str, float]:
         "rows": len(rows),
         "tokens": sum(len(row.ids) for row in rows),
         "answer_tokens": sum(sum(row.answer) for row in rows),
+        "beginning": _beginning(rows),
         "gemm_gflops": round(_gemm_gflops(), 1),
         "gflop": round(needed_flop(model, rows) / 1e9, 1),
         "grad_rel_error": _gradient_error(model, rows[:8]),
     }
+
+
+def _beginning(rows: Sequence[Row]) -> int:
+    places = zip(*(row.ids for row in rows), strict=False)
+    return sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, places))
 
 
 def _gradient_error(model: Any, rows: Sequence[Row]) -> float:

@@ -14,6 +14,8 @@ from rich.table import Table
 
 from ft_assets.cli_output import ERR, OUT, as_json_option, print_rows
 from ft_assets.cli_registry import registry_commands
+from ft_assets.cli_rollout import rollout
+from ft_assets.cli_simulate import simulate
 from ft_assets.errors import FtAssetsError, WrongInput
 from ft_assets.recipe import Recipe, load_recipe, load_recipes
 from ft_assets.recipe_data import RowFormat
@@ -43,7 +45,7 @@ def cli() -> None:
     """Turn examples into a better model, safely and repeatably."""
 
 
-for _command in registry_commands:
+for _command in (*registry_commands, rollout, simulate):
     cli.add_command(_command)
 
 

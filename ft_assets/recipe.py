@@ -14,9 +14,13 @@ from pydantic.json_schema import SkipJsonSchema
 
 from ft_assets.errors import WrongInput
 from ft_assets.recipe_cost import Cost
-from ft_assets.recipe_data import Curation, Fraction, Pattern, Settings, Source, Splitting
+from ft_assets.recipe_data import Curation, Fraction, Settings, Source, Splitting
+from ft_assets.recipe_evaluation import LOSS, Evaluation, Gate
+from ft_assets.recipe_honesty import Honesty
+from ft_assets.recipe_rollout import Rollout
 from ft_assets.recipe_search import Search
-from ft_assets.recipe_training import Alignment, Scale
+from ft_assets.recipe_tracking import Tracking
+from ft_assets.recipe_training import Alignment, Method, Scale
 
 
 class Base(Settings):
@@ -41,11 +45,24 @@ class Base(Settings):
         description="A random model of about 100,000 weights, made in memory. For tests: it knows nothing.",
     )
     license: str = Field(default="Apache-2.0", description="SPDX id of the base's licence.")
+    allowed_licenses: list[str] | None = Field(
+        default=None, description="SPDX ids that a base may come under; any other is refused. Null: all."
+    )
     trained_on: list[Source] = Field(
         default=[],
         description="What the base is known to have been trained on, each as under `sources`. Eval rows are searched "
         "for there too.",
     )
+
+    @model_validator(mode="after")
+    def _may_be_used(self) -> "Base":
+        if self.allowed_licenses is not None and self.license not in self.allowed_licenses:
+            allowed = ", ".join(self.allowed_licenses) or "none"
+            raise ValueError(
+                f"license: {self.name} comes under {self.license}, and `allowed_licenses` has {allowed}; name another "
+                f"base, or allow its licence"
+            )
+        return self
 
     @property
     def reference(self) -> str:
@@ -56,8 +73,20 @@ class Base(Settings):
 class Training(Settings):
     """LoRA on a frozen base; the defaults are the field's usual ones."""
 
+    method: Method = Field(
+        default="lora",
+        description="`lora`; `rslora`: scaled for large ranks; `dora`: trains each output's size apart; `qlora`: on a "
+        "base of 4 bits a weight. `docs/training.md` says what each is for and costs.",
+    )
+    target_modules: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Names of the linear layers that get an adapter, such as `q_proj`. Null: all but the output layer.",
+    )
     rank: int = Field(default=16, ge=1, le=512, description="LoRA rank r.")
-    alpha: int = Field(default=32, ge=1, description="LoRA alpha; the update is scaled by alpha / r.")
+    alpha: int = Field(
+        default=32, ge=1, description="LoRA alpha; the update is scaled by alpha / r (`rslora`: alpha / √r)."
+    )
     dropout: Fraction = Field(default=0.0, description="LoRA dropout.")
     learning_rate: float = Field(default=2e-4, gt=0, description="Peak learning rate of AdamW, cosine decay.")
     warmup: Fraction = Field(default=0.1, description="Share of the steps spent warming up.")
@@ -84,49 +113,10 @@ class Training(Settings):
         default="auto", description="`auto`: a GPU where there is one."
     )
 
-
-class Evaluation(Settings):
-    """What is measured on held-out rows, for base, incumbent and candidate alike."""
-
-    max_rows: int = Field(
-        default=64, ge=2, description="Eval rows used, the same ones every time (lowest id first)."
-    )
-    max_new_tokens: int = Field(default=48, ge=1, description="Longest generated answer.")
-    batch_size: int = Field(default=16, ge=1, description="Rows a generation batch; one value for all arms.")
-    answer_format: Pattern | None = Field(
-        default=None,
-        description="Regular expression that a well-formed answer matches in full (`re.fullmatch`).",
-    )
-
-
-class Gate(Settings):
-    """When a candidate may be released. A `fail` blocks; `inconclusive` never promotes."""
-
-    min_rows: int = Field(default=20, ge=2, description="Fewer paired eval rows are inconclusive.")
-    min_gain_over_base: float = Field(
-        default=0.0,
-        description="Nats a token by which the loss must beat the base's; the whole interval must lie above.",
-    )
-    max_loss_over_incumbent: float = Field(
-        default=0.05, ge=0, description="Nats a token by which the candidate may be worse than the incumbent."
-    )
-    max_chrf_drop: float = Field(
-        default=3.0, ge=0, description="chrF points (0-100) that may be lost to base or incumbent."
-    )
-    max_format_drop: Fraction = Field(
-        default=0.05, description="Share of well-formed answers that may be lost."
-    )
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Of the paired bootstrap intervals.")
-    resamples: int = Field(default=2_000, ge=100, description="Bootstrap resamples.")
-    contamination_jaccard: Fraction = Field(
-        default=0.5,
-        description="An eval row this similar to a trained row is contaminated, and the gate fails.",
-    )
-    contamination_similarity: Fraction | None = Field(
-        default=None,
-        description="Cosine similarity of whole rows from which an eval row counts as contaminated although the words "
-        "differ. Null: not asked.",
-    )
+    @field_validator("target_modules")
+    @classmethod
+    def _sort(cls, names: list[str] | None) -> list[str] | None:
+        return names and sorted(set(names))  # two recipes that say the same have the same digest
 
 
 class Serving(Settings):
@@ -134,38 +124,6 @@ class Serving(Settings):
 
     max_new_tokens: int = Field(default=64, ge=1, description="Used where a request names no `max_tokens`.")
     max_batch: int = Field(default=8, ge=1, description="Requests decoded together.")
-
-
-class Rollout(Settings):
-    """The canary: steps of traffic, and the evidence that moves it."""
-
-    steps: list[Fraction] = Field(
-        default=[0.25, 0.5],
-        min_length=1,
-        description="Shares of traffic for the challenger before it takes all.",
-    )
-    min_requests: int = Field(default=20, ge=1, description="Judged answers an arm before a step may end.")
-    max_requests: int = Field(
-        default=500, ge=1, description="Judged answers an arm after which an open step is held."
-    )
-    margin: float = Field(
-        default=0.1, gt=0, le=1, description="Loss of mean reward (0 to 1) that is harmful."
-    )
-    alpha: float = Field(
-        default=0.05,
-        gt=0,
-        lt=0.5,
-        description="Chance of rolling back an equal challenger, however often one looks.",
-    )
-    max_error_rate: Fraction = Field(
-        default=0.1, description="Share of failed answers that ends the rollout."
-    )
-
-    @model_validator(mode="after")
-    def _rise(self) -> "Rollout":
-        if sorted(set(self.steps)) != self.steps or self.steps[0] <= 0 or self.steps[-1] >= 1:
-            raise ValueError("steps must rise, each between 0 and 1 (the last step to 1 is implied)")
-        return self
 
 
 class Retrain(Settings):
@@ -196,11 +154,13 @@ class Recipe(Settings):
     search: Search | SkipJsonSchema[None] = None
     alignment: Alignment | None = None
     evaluation: Evaluation = Field(default_factory=Evaluation)
+    honesty: Honesty | None = None
     gate: Gate = Field(default_factory=Gate)
     serving: Serving = Field(default_factory=Serving)
     rollout: Rollout = Field(default_factory=Rollout)
     retrain: Retrain = Field(default_factory=Retrain)
     cost: Cost | None = None
+    tracking: Tracking | None = None
 
     @field_validator("search")
     @classmethod
@@ -209,6 +169,29 @@ class Recipe(Settings):
             return search
         return search.suited_to(info.data["training"])
 
+    @field_validator("gate")
+    @classmethod
+    def _suit_evaluation(cls, gate: Gate, info: ValidationInfo) -> Gate:
+        if "evaluation" not in info.data:  # what is wrong with `evaluation` is told already
+            return gate
+        measured = [LOSS, *(metric.called for metric in info.data["evaluation"].metrics)]
+        if unknown := sorted({gate.primary, *gate.margins} - set(measured)):
+            raise ValueError(
+                f"{', '.join(unknown)} is not measured; `evaluation.metrics` has {', '.join(measured)}"
+            )
+        return gate
+
+    @model_validator(mode="after")
+    def _can_be_shared_out(self) -> "Recipe":
+        tried = self.search.space.get("method", []) if self.search else []
+        methods = [self.training.method, *(tried if isinstance(tried, list) else [])]
+        if self.scale is not None and self.scale.strategy == "fsdp" and "qlora" in methods:
+            raise ValueError(
+                "training.method: a base of 4 bits a weight is not shared out by `scale.strategy: fsdp`; write `ddp`, "
+                "or another method"
+            )
+        return self
+
     @property
     def final_adapter(self) -> str:
         """The asset whose adapter is judged, released and served."""
@@ -216,9 +199,9 @@ class Recipe(Settings):
 
     def digest(self) -> str:
         """Sha256 of the canonical JSON form: two recipes that say the same have the same digest."""
-        # A section that is left out says nothing: a stage that came later changed no recipe without it.
-        silent = {name for name in type(self).model_fields if getattr(self, name) is None}
-        return hashlib.sha256(self.model_dump_json(exclude=silent).encode()).hexdigest()
+        # A setting that is null says nothing, so a setting that comes later starts as null and changes no older recipe.
+        # Nothing is lost by that: every setting is written out, so one that is missing is always null.
+        return hashlib.sha256(self.model_dump_json(exclude_none=True).encode()).hexdigest()
 
 
 DEFS = Path(__file__).parent / "defs"

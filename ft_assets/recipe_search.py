@@ -13,6 +13,7 @@ _NOT_SEARCHED = {
     "seed": "the luckiest seed is no better setting",
     "device": "it decides how fast a model is trained, not how good it is",
     "max_tokens": "it decides which rows a trial is judged by",
+    "target_modules": "it is a list itself; open a candidate for each",
     "max_steps": "set `search.max_steps` for all trials, or search `epochs`",
     "validate_every": "it decides how often a trial is judged",
     "patience": "it decides how often a trial is judged",

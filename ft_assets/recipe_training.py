@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from ft_assets.recipe_data import Settings
 
+Method = Literal["lora", "rslora", "dora", "qlora"]
+"""Kinds of adapters, and of the base below them."""
+
 
 class Scale(Settings):
     """One training by several processes of one machine; `docs/training.md` says what that changes."""

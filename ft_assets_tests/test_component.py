@@ -61,6 +61,14 @@ def test_a_second_model_is_one_more_yaml_file(project: Path) -> None:
             {"gate": {"confidence": 1.5}},
             ["confidence", "attributes.gate.confidence 1.5 is greater than or equal to the maximum of 1.0"],
         ),
+        (
+            {"evaluation": {"metrics": [{"kind": "pattern", "patern": "x"}]}},
+            ["kind: pattern", "patern", "attributes.evaluation.metrics"],
+        ),
+        (
+            {"evaluation": {"retention": {"tasks": ["a"], "limits": 3}}},
+            ["limits", "attributes.evaluation.retention"],
+        ),
     ],
 )
 def test_a_wrong_setting_is_reported_with_file_line_and_field(

@@ -29,6 +29,8 @@ STAGES = (
 )
 GROUND = {"ft_assets", "ft_assets.recipe", "ft_assets.recipe_data", "ft_assets.errors"}
 GROUND |= {"ft_assets.recipe_cost", "ft_assets.recipe_search", "ft_assets.recipe_training"}
+GROUND |= {"ft_assets.recipe_evaluation", "ft_assets.recipe_metrics"}
+GROUND |= {"ft_assets.recipe_rollout"}
 DAGSTER_FILES = {"assets.py", "checks.py", "sensors.py", "component.py", "definitions.py"}
 DAGSTER_PLACES = ("defs/", "demo/", "cli.py")
 HEAVY = {
@@ -40,6 +42,7 @@ HEAVY = {
     "bentoml",
     "pandas",
     "matplotlib",
+    "lm_eval",
     "optuna",
 }
 HEAVY |= {

@@ -54,7 +54,9 @@ def _recorded(home: Home, base: Base) -> tuple[str, Path] | None:
 
 
 def _origin(base: Base) -> dict[str, Any]:
-    return base.model_dump(mode="json", exclude={"name"})
+    return base.model_dump(
+        mode="json", exclude={"name", "allowed_licenses"}
+    )  # what it is, not who may use it
 
 
 def _fill(base: Base, folder: Path) -> None:

@@ -14,14 +14,17 @@ from ft_assets.sources.example import Message
 Turn = Message | Mapping[str, Any]
 
 
-def encode_prompt(tokenizer: Any, messages: Sequence[Turn]) -> list[int]:
+def encode_prompt(
+    tokenizer: Any, messages: Sequence[Turn], tools: Sequence[Mapping[str, Any]] | None = None
+) -> list[int]:
     """Ids of a conversation that the assistant is to answer, generation prompt included.
 
     Args:
         tokenizer: a fast tokenizer of transformers that has a chat template.
         messages: turns up to the one to be answered.
+        tools: what the answer may call, as OpenAI describes them.
     """
-    return _ids(tokenizer, _render(tokenizer, _turns(tokenizer, messages), prompt=True))
+    return _ids(tokenizer, _render(tokenizer, _turns(tokenizer, messages), prompt=True, tools=tools))
 
 
 def encode_example(tokenizer: Any, messages: Sequence[Turn]) -> tuple[list[int], list[bool]]:
@@ -72,8 +75,13 @@ def _harmless(tokenizer: Any, text: str) -> str:
     return text
 
 
-def _render(tokenizer: Any, turns: Sequence[Mapping[str, Any]], prompt: bool) -> str:
-    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
+def _render(
+    tokenizer: Any,
+    turns: Sequence[Mapping[str, Any]],
+    prompt: bool,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+) -> str:
+    return tokenizer.apply_chat_template(turns, tools=tools, tokenize=False, add_generation_prompt=prompt)
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

@@ -27,7 +27,7 @@ from ft_assets.curation.tally import Tally
 from ft_assets.curation.tokens import Tokenizer
 from ft_assets.errors import Refused
 from ft_assets.recipe_data import Curation
-from ft_assets.sources.example import EXAMPLE_SCHEMA
+from ft_assets.sources.example import EXAMPLE_SCHEMA, fit
 from ft_assets.sources.rejected import REJECTED_SCHEMA, Rejected, rejected_table
 
 _BLOCK = 4_096
@@ -175,7 +175,7 @@ def _blocks(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             for block in file.iter_batches(_BLOCK, row_groups=[group]):
-                yield block.select(schema.names).cast(schema)
+                yield fit(block, schema)
 
 
 def _in_batch(rows: pa.RecordBatch, batch: str) -> pa.RecordBatch:

@@ -19,7 +19,7 @@ _TINY: dict[str, dict[str, Any]] = {
     "base": {"name": "tiny-random", "hub": None, "package": None, "tiny": True},
     "training": {"max_steps": 10, "batch_tokens": 2_048, "learning_rate": 1e-2, "validate_every": 5},
     "evaluation": {"max_rows": 16, "max_new_tokens": 8},
-    "gate": {"min_rows": 10, "resamples": 500},
+    "gate": {"min_rows": 10, "resamples": 500, "margins": {"exact": 0.5, "well_formed": 0.5}},
     "rollout": {"min_requests": 4, "steps": [0.5], "margin": 0.4},
     "retrain": {"min_batch_rows": 24, "min_new_rows": 8},
 }

@@ -1,20 +1,21 @@
 """Simulated users: they send real functions over HTTP, correct each answer with the true docstring, and rate it.
 
 Their edit is the docstring that the function's authors wrote. Their thumb is up for an answer in the house style
-(the recipe's `evaluation.answer_format`): what a team that asks for a style looks at first.
+(each `pattern` among the recipe's `evaluation.metrics`): what a team that asks for a style looks at first.
 """
 
 import asyncio
 import random
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from ft_assets.evaluation.metrics.pattern import matches
 from ft_assets.recipe import Recipe
 from ft_assets.recipe_data import DocstringSource
+from ft_assets.recipe_metrics import PatternMatch
 from ft_assets.sources.batches import list_batches
 from ft_assets.sources.docstrings import function_examples
 from ft_assets.sources.example import Example, from_table
@@ -78,7 +79,10 @@ class Users:
         (await client.post("/v1/feedback", json=body)).raise_for_status()
 
     def _likes(self, answer: str) -> bool:
-        return re.fullmatch(self.recipe.evaluation.answer_format or ".+", answer.strip()) is not None
+        asked_for = [
+            each.pattern for each in self.recipe.evaluation.metrics if isinstance(each, PatternMatch)
+        ]
+        return bool(answer.strip()) and all(matches(answer, pattern) for pattern in asked_for)
 
     def _asked_before(self) -> set[str]:
         query = sa.select(interactions.c.messages).where(interactions.c.model == self.recipe.model)

@@ -1,8 +1,10 @@
 """The adapters beside one frozen base: many in memory, each row of a batch through its own.
 
-Nothing here ever calls PEFT's `set_adapter`, which walks every layer and races with a running batch. The LoRA
-layers of PEFT take the adapter of every row as an argument; a hook put on each of them once hands it over. (PEFT's
-own `adapter_names` puts a hook on every layer anew for each forward, a third of the time of one decoded token.)
+Nothing here ever calls PEFT's `set_adapter`, which walks every layer and races with a running batch. PEFT loads the
+first adapter of a kind and puts its layers into the base; `LoraRows` then takes the place of each linear layer's
+forward, and `Kind` loads the adapters that follow. Layers of another sort (quantized, say) take the adapter of every
+row as an argument, which a hook put on each of them once hands over. (PEFT's own `adapter_names` puts a hook on every
+layer anew for each forward, a third of the time of one decoded token.)
 """
 
 from collections import Counter
@@ -13,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftConfig, PeftModel  # noqa: TID253
-from peft.tuners.lora import LoraLayer  # noqa: TID253
+from peft.tuners.lora import Linear, LoraLayer  # noqa: TID253
 from peft.utils.other import AuxiliaryTrainingWrapper  # noqa: TID253
+from torch.nn import Module  # noqa: TID253
 from transformers import PreTrainedModel  # noqa: TID253
 
 from ft_assets.errors import BrokenEnvironment, Refused, WrongInput
+from ft_assets.evaluation.dora import freeze_dora
+from ft_assets.evaluation.kinds import Kind, settings_of
+from ft_assets.evaluation.lora_rows import LoraRows, Run, runs_of
 
 _BASE = "__base__"  # PEFT's name for a row without adapter
 
@@ -37,7 +43,10 @@ class AdapterRack:
         self._fresh = (f"slot{number}" for number in count())  # never reused: a name cannot meet old weights
         self._in_use: Counter[str] = Counter()
         self._routes: list[str] = []
+        self._runs: list[Run] = []
         self._hooked: set[int] = set()
+        self._layers: dict[str, LoraRows] = {}
+        self._kinds: dict[str, Kind] = {}
 
     @property
     def names(self) -> list[str]:
@@ -61,7 +70,10 @@ class AdapterRack:
                 raise BrokenEnvironment(f"{folder} is no adapter: it has no {file}")
         slot = next(self._fresh)
         try:
-            self._load(slot, folder)
+            kind = settings_of(folder)
+            if kind not in self._kinds or not self._kinds[kind].load(folder, slot):
+                self._load(slot, folder)
+                self._kinds[kind] = Kind(self._layers, slot)
         except (RuntimeError, ValueError, KeyError) as error:
             self._forget(slot)
             reason = str(error).strip().splitlines()[0]
@@ -101,6 +113,7 @@ class AdapterRack:
     def route(self, names: Sequence[str | None]) -> None:
         """Say which adapter each row of the next forward takes."""
         self._routes[:] = [_BASE if name is None else self._slots[name] for name in names]
+        self._runs[:] = runs_of(self._routes)
 
     def _load(self, slot: str, folder: Path) -> None:
         config = PeftConfig.from_pretrained(str(folder))
@@ -115,17 +128,30 @@ class AdapterRack:
         if wrong := [*found.missing_keys, *found.unexpected_keys]:
             raise ValueError(f"{len(wrong)} tensors are missing or unknown, such as {wrong[0]}")
         self._peft.eval().requires_grad_(False)
-        self._hook()
+        self._hook(slot)
 
-    def _hook(self) -> None:
-        for module in self._model.modules():
-            if isinstance(module, LoraLayer | AuxiliaryTrainingWrapper) and id(module) not in self._hooked:
+    def _hook(self, slot: str) -> None:
+        assert self._peft is not None
+        for name, module in self._peft.named_modules():
+            if isinstance(module, LoraLayer):
+                freeze_dora(module, slot)
+            if type(module) is Linear:
+                self._stand_in(name, module).adopt(slot)
+            elif isinstance(module, LoraLayer | AuxiliaryTrainingWrapper) and id(module) not in self._hooked:
+                assert isinstance(module, Module)  # as every layer of PEFT is
                 module.register_forward_pre_hook(self._hand_over, with_kwargs=True)
                 self._hooked.add(id(module))
+
+    def _stand_in(self, name: str, layer: Linear) -> LoraRows:
+        if name not in self._layers:
+            self._layers[name] = layer.forward = LoraRows(layer, self._runs)
+        return self._layers[name]
 
     def _hand_over(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         return args, {**kwargs, "adapter_names": self._routes}
 
     def _forget(self, slot: str) -> None:
+        for rows in self._layers.values():
+            rows.pairs.pop(slot, None)
         if self._peft is not None and slot in self._peft.peft_config:
             self._peft.delete_adapter(slot)

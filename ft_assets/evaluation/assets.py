@@ -62,9 +62,9 @@ def _metadata(report: Report, outcome: Outcome, job: EvaluationJob) -> dict[str,
     return {
         "verdict": verdict.verdict,
         "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
-        "scores": dg.MetadataValue.md(scores_table(verdict.scores)),
-        "differences": dg.MetadataValue.md(differences_table(verdict.differences)),
-        "answers": dg.MetadataValue.md(answers_table(report.rows, _ANSWERS)),
+        "scores": dg.MetadataValue.md(scores_table(verdict.scores, verdict.measured)),
+        "differences": dg.MetadataValue.md(differences_table(verdict.differences, verdict.measured)),
+        "answers": dg.MetadataValue.md(answers_table(report.rows, verdict.measured, _ANSWERS)),
         "contamination": dg.MetadataValue.md(contamination_table(report.matches)),
         "contaminated_rows": len({match.eval_id for match in report.matches}),
         "checked_rows": report.checked,
@@ -74,5 +74,14 @@ def _metadata(report: Report, outcome: Outcome, job: EvaluationJob) -> dict[str,
         "tokens_per_s": outcome.tokens_per_s,
         "rows_reused": outcome.rows_reused,
         "peak_memory_mb": outcome.peak_memory_mb,
+        **_metric_facts(outcome),
         "log": dg.MetadataValue.path(str(job.log)),
     }
+
+
+def _metric_facts(outcome: Outcome) -> dict[str, Any]:
+    """What judges were asked and what they took, and how often functions of the recipe failed."""
+    bills = {name: bill.model_dump(exclude_none=True) for name, bill in outcome.judges.items()}
+    facts: dict[str, Any] = {f"{name}_judge": dg.MetadataValue.json(bill) for name, bill in bills.items()}
+    failed = {name: count for name, count in outcome.function_failures.items() if count}
+    return {**facts, **{f"{name}_failures": count for name, count in failed.items()}}

@@ -1,9 +1,11 @@
 """The rows that a model reads together: padded on the left, with a cache of what was read."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch  # noqa: TID253
 from torch import Tensor  # noqa: TID253
+from torch.nn.functional import pad  # noqa: TID253
 from transformers import DynamicCache, PreTrainedModel  # noqa: TID253
 
 from ft_assets.evaluation.adapters import AdapterRack
@@ -57,6 +59,11 @@ class Batch:
             self._mask = self._mask[:, :-count]
         self.logits = logits
 
+    @property
+    def joinable(self) -> bool:
+        """Whether the cache holds every position, so that rows of another length can be laid beside them."""
+        return not any(layer.is_sliding for layer in self._layers)
+
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only, in this order: those that have ended cost nothing any more."""
         chosen = torch.tensor(rows, device=self._mask.device)
@@ -64,6 +71,43 @@ class Batch:
         self._mask = self._mask[chosen]
         self.logits = self.logits[chosen]
         self._adapters = [self._adapters[row] for row in rows]
+        if self.joinable:
+            self._trim()
+
+    def join(self, other: "Batch", order: Sequence[int]) -> None:
+        """Take in the rows of another batch, which is used up; `order` counts the own rows first."""
+        width = max(self._mask.shape[1], other._mask.shape[1])
+        self._widen(width)
+        other._widen(width)
+        chosen = torch.tensor(order, device=self._mask.device)
+        for mine, theirs in zip(self._layers, other._layers, strict=True):
+            mine.keys = torch.cat([mine.keys, theirs.keys])[chosen]
+            mine.values = torch.cat([mine.values, theirs.values])[chosen]
+        self._mask = torch.cat([self._mask, other._mask])[chosen]
+        self.logits = torch.cat([self.logits, other.logits])[chosen]
+        adapters = [*self._adapters, *other._adapters]
+        self._adapters = [adapters[at] for at in order]
+
+    @property
+    def _layers(self) -> list[Any]:
+        return self._cache.layers
+
+    def _widen(self, width: int) -> None:
+        """Padding on the left, up to a width."""
+        missing = width - self._mask.shape[1]
+        if missing:
+            for layer in self._layers:
+                layer.keys = pad(layer.keys, (0, 0, missing, 0))
+                layer.values = pad(layer.values, (0, 0, missing, 0))
+            self._mask = pad(self._mask, (missing, 0))
+
+    def _trim(self) -> None:
+        """Forget columns on the left that are padding in every row that is left."""
+        unused = int(self._mask.any(0).int().argmax())
+        if unused:
+            for layer in self._layers:
+                layer.keys, layer.values = layer.keys[:, :, unused:], layer.values[:, :, unused:]
+            self._mask = self._mask[:, unused:]
 
     @torch.inference_mode()
     def _forward(self, ids: Tensor, positions: Tensor, keep: int) -> Tensor:

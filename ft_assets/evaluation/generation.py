@@ -6,7 +6,7 @@ What the gate measures is therefore what users get. An engine belongs to one thr
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch  # noqa: TID253
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel  # noqa: TID253
@@ -15,16 +15,20 @@ from ft_assets.curation.chat import Turn, encode_example, encode_prompt
 from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.evaluation.adapters import AdapterRack
 from ft_assets.evaluation.batch import Batch
-from ft_assets.evaluation.sampling import Sampler, choose
+from ft_assets.evaluation.decoding import Decoding, Finish, Row, Token
+from ft_assets.evaluation.sampling import Sampler
 from ft_assets.evaluation.scoring import answer_nats
 from ft_assets.evaluation.text_stream import TextStream
-
-Finish = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One answer that is wanted. `adapter` None is the bare base; `temperature` 0 is greedy."""
+    """One answer that is wanted. `adapter` None is the bare base; `temperature` 0 is greedy.
+
+    Attributes:
+        logprobs: how many of the likeliest tokens to tell beside each chosen one; None tells no probabilities.
+        prompt_ids: the prompt as ids, in place of `messages`.
+    """
 
     messages: Sequence[Turn]
     adapter: str | None
@@ -33,16 +37,8 @@ class Request:
     top_p: float = 1.0
     seed: int | None = None
     stop: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Token:
-    """One step of one request. `text` is what became certain (often empty); `finish` marks the last token."""
-
-    request_index: int
-    text: str
-    token_id: int
-    finish: Finish | None
+    logprobs: int | None = None
+    prompt_ids: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -164,30 +160,37 @@ class Engine:
         with self._rack.hold([adapter]):
             batch = Batch(self._model, self._rack, prompts, [adapter] * len(prompts))
             nats = answer_nats(batch, known)
-            own = _collect(_steps(batch, rows, None), rows)
+            decoding = self.start()
+            decoding.take_read(rows, batch)
+            own = _collect(iter(decoding.step, []), rows)
         return [Examined(*each) for each in zip(nats, map(len, known), own, strict=True)]
 
-    def _run(self, rows: Sequence["_Row"], cancelled: Callable[[int], bool] | None) -> Iterator[list[Token]]:
-        running = [row for row in rows if not (cancelled and cancelled(row.index))]
-        if not running:
-            return
-        adapters = [row.adapter for row in running]
-        with self._rack.hold(adapters):
-            batch = Batch(self._model, self._rack, [row.prompt for row in running], adapters)
-            yield from _steps(batch, running, cancelled)
+    def start(self) -> Decoding[Request]:
+        """A batch of nothing, which requests may join; see `Decoding`."""
+        return Decoding(self._model, self._rack, self._open)
 
-    def _open_all(self, requests: Sequence[Request]) -> list["_Row"]:
+    def _run(self, rows: Sequence[Row], cancelled: Callable[[int], bool] | None) -> Iterator[list[Token]]:
+        decoding = self.start()
+        try:
+            decoding.take([row for row in rows if not (cancelled and cancelled(row.index))])
+            while step := decoding.step(cancelled):
+                yield step
+        finally:
+            decoding.close()
+
+    def _open_all(self, requests: Sequence[Request]) -> list[Row]:
         return [self._open(index, request) for index, request in enumerate(requests)]
 
-    def _open(self, index: int, request: Request) -> "_Row":
-        prompt = encode_prompt(self.tokenizer, request.messages)
+    def _open(self, index: int, request: Request) -> Row:
+        given = request.prompt_ids
+        prompt = list(given) if given is not None else encode_prompt(self.tokenizer, request.messages)
         room = self.context - len(prompt)
         if room < 1:
             raise WrongInput(
                 f"a prompt of {len(prompt)} tokens fills the context of {self.context}; shorten it"
             )
         self._rack.require(request.adapter)
-        return _Row(
+        return Row(
             index=index,
             prompt=prompt,
             adapter=request.adapter,
@@ -195,6 +198,7 @@ class Engine:
             sampler=Sampler(request.temperature, request.top_p, request.seed),
             stream=TextStream(self.tokenizer, request.stop),
             ends=self._ends,
+            logprobs=request.logprobs,
         )
 
     def _split(self, turns: Sequence[Turn]) -> tuple[list[int], list[int]]:
@@ -207,50 +211,7 @@ class Engine:
         return ids[:start], ids[start:]
 
 
-@dataclass
-class _Row:
-    """A request that is being answered."""
-
-    index: int
-    prompt: list[int]
-    adapter: str | None
-    left: int
-    sampler: Sampler
-    stream: TextStream
-    ends: frozenset[int]
-
-    def take(self, token_id: int) -> Token:
-        self.left -= 1
-        if token_id in self.ends:
-            return Token(self.index, self.stream.finish(), token_id, "stop")
-        text = self.stream.push(token_id)
-        if not self.stream.stopped and self.left == 0:
-            text += self.stream.finish()
-        finish = "stop" if self.stream.stopped else "length" if self.left == 0 else None
-        return Token(self.index, text, token_id, finish)
-
-
-def _steps(batch: Batch, rows: list[_Row], cancelled: Callable[[int], bool] | None) -> Iterator[list[Token]]:
-    while True:
-        step = [
-            row.take(token_id)
-            for row, token_id in zip(rows, choose(batch.logits, [row.sampler for row in rows]), strict=True)
-        ]
-        yield step
-        going = [
-            at
-            for at, token in enumerate(step)
-            if token.finish is None and not (cancelled and cancelled(token.request_index))
-        ]
-        if not going:
-            return
-        if len(going) < len(rows):
-            batch.keep(going)
-            rows = [rows[at] for at in going]
-        batch.read(torch.tensor([[step[at].token_id] for at in going]))
-
-
-def _collect(steps: Iterator[list[Token]], rows: Sequence[_Row]) -> list[Answer]:
+def _collect(steps: Iterator[list[Token]], rows: Sequence[Row]) -> list[Answer]:
     pieces: list[list[Token]] = [[] for _ in rows]
     for step in steps:
         for token in step:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ft_assets.bases.base_models import prepare_base
 from ft_assets.evaluation.comparison import Arm
-from ft_assets.recipe import Evaluation
+from ft_assets.evaluation.metrics.bill import Bill
+from ft_assets.evaluation.past import epoch_of
+from ft_assets.recipe_evaluation import Evaluation
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.child import Ended, read_ended
 from ft_assets.storage.home import Home
@@ -32,6 +34,7 @@ class EvaluationJob(BaseModel):
     base: Source
     arms: list[ArmJob]
     rows: Source
+    epoch: int = 0
     settings: Evaluation
     device: str
     cache: Path
@@ -39,8 +42,13 @@ class EvaluationJob(BaseModel):
 
     @property
     def output(self) -> Path:
-        """Per-row results (`RESULT_SCHEMA`); exists only when whole."""
+        """Per-row results (`result_schema`); exists only when whole."""
         return self.work / "rows.parquet"
+
+    @property
+    def retention(self) -> Path:
+        """Per-row results of the harness's tasks (`RETENTION_SCHEMA`); exists only when whole, and were asked for."""
+        return self.work / "retention.parquet"
 
     @property
     def progress(self) -> Path:
@@ -57,12 +65,19 @@ class EvaluationJob(BaseModel):
 
 
 class Outcome(Ended):
-    """How an evaluation ended: a failure in words, or what it took."""
+    """How an evaluation ended: a failure in words, or what it took.
+
+    Attributes:
+        judges: what each judge was asked, by metric.
+        function_failures: answers on which a function of the recipe failed, by metric.
+    """
 
     seconds: float = 0.0
     tokens_per_s: float = 0.0
     peak_memory_mb: int = 0
     rows_reused: int = 0
+    judges: dict[str, Bill] = Field(default={})
+    function_failures: dict[str, int] = Field(default={})
 
 
 def prepare_job(home: Home, candidate: Candidate, eval_split: Source, adapter: Source) -> EvaluationJob:
@@ -74,12 +89,13 @@ def prepare_job(home: Home, candidate: Candidate, eval_split: Source, adapter: S
         base=prepare_base(home, candidate.recipe.base),
         arms=[ArmJob(name="base", adapter=None), *_incumbent(home, candidate), _arm("candidate", adapter)],
         rows=eval_split,
+        epoch=epoch_of(home, candidate),
         settings=candidate.recipe.evaluation,
         device=candidate.recipe.training.device,
         cache=home.scratch / "evaluation" / "cache",
         work=work,
     )
-    for old in (job.outcome, job.output):
+    for old in (job.outcome, job.output, job.retention):
         old.unlink(missing_ok=True)
     write_whole(work / "job.json", job.model_dump_json(indent=2))
     return job

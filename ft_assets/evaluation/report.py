@@ -11,24 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ft_assets.evaluation.comparison import as_json
-from ft_assets.evaluation.gate import Verdict, decide, plain_verdict
+from ft_assets.evaluation.gate import Verdict, decide
 from ft_assets.evaluation.job import EvaluationJob
+from ft_assets.evaluation.measure import measures
+from ft_assets.evaluation.page import page
+from ft_assets.evaluation.past import for_receipt, past_of, rows_digest
 from ft_assets.evaluation.receipts import Receipt, issue_receipt
-from ft_assets.evaluation.tables import (
-    answers_table,
-    contamination_table,
-    differences_table,
-    scores_table,
-    slices_table,
-)
 from ft_assets.splitting.contamination import Match, search, trained_rows
 from ft_assets.splitting.retirement import retire
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.code import code_digest
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of
-
-_ANSWERS = 8
 
 
 @dataclass(frozen=True)
@@ -54,17 +48,33 @@ def make_report(home: Home, candidate: Candidate, job: EvaluationJob) -> Report:
     trained = trained_rows(home, candidate)
     matches = search(eval_rows, trained, gate.contamination_jaccard, gate.contamination_similarity)
     rows = pq.read_table(job.output)
-    verdict = decide(rows, gate, matches, eval_rows.num_rows, candidate.incumbent is not None)
+    settings, tasks = candidate.recipe.evaluation, _retention(job)
+    ids = set(rows["id"].to_pylist())
+    past = past_of(home, candidate, rows_digest(ids))
+    verdict = decide(
+        rows,
+        measures(settings),
+        gate,
+        matches,
+        eval_rows.num_rows,
+        candidate.incumbent is not None,
+        tasks,
+        settings.retention.margin if settings.retention else 0.0,
+        past,
+    )
 
     def write(folder: Path) -> None:
         # No times and no places: the same judgement must give the same bytes.
         shutil.copyfile(job.output, folder / "rows.parquet")
         _write_json(folder / "scores.json", _scores(verdict))
         _write_json(folder / "gate.json", _gate(candidate, verdict, matches, eval_rows.num_rows))
-        (folder / "report.md").write_text(_page(candidate, rows, verdict, matches, eval_rows.num_rows))
+        if job.settings.retention is not None:
+            shutil.copyfile(job.retention, folder / "retention.parquet")
+        text = page(candidate, rows, verdict, matches, eval_rows.num_rows, tasks)
+        (folder / "report.md").write_text(text)
 
     digest = home.artifacts.write("reports", write)
-    body = _receipt_body(home, candidate, job, verdict, digest)
+    body = _receipt_body(home, candidate, job, verdict, digest, ids)
     body["contamination"] = {"checked": eval_rows.num_rows, "found": _found(matches)}
     receipt = issue_receipt(home, body)
     retire(home, candidate, matches)  # after the receipt, so that this verdict is marked too
@@ -79,7 +89,7 @@ def _scores(verdict: Verdict) -> dict[str, Any]:
     return {
         "means": verdict.table(),
         "scores": [as_json(score) for score in verdict.scores],
-        "differences": [as_json(difference) for difference in verdict.differences],
+        "differences": [as_json(difference) for difference in [*verdict.differences, *verdict.parts]],
     }
 
 
@@ -91,6 +101,8 @@ def _gate(candidate: Candidate, verdict: Verdict, matches: Sequence[Match], chec
         "verdict": verdict.verdict,
         "reasons": verdict.reasons,
         "rules": [vars(rule) for rule in verdict.rules],
+        "differences": [as_json(difference) for difference in [*verdict.differences, *verdict.parts]],
+        "power": verdict.power_sentence,
         "settings": candidate.recipe.gate.model_dump(mode="json"),
         "contamination": {
             "checked": checked,
@@ -101,7 +113,7 @@ def _gate(candidate: Candidate, verdict: Verdict, matches: Sequence[Match], chec
 
 
 def _receipt_body(
-    home: Home, candidate: Candidate, job: EvaluationJob, verdict: Verdict, digest: str
+    home: Home, candidate: Candidate, job: EvaluationJob, verdict: Verdict, digest: str, ids: set[str]
 ) -> dict[str, Any]:
     adapters = {arm.name: arm.adapter[0] for arm in job.arms if arm.adapter}
     return {
@@ -117,44 +129,12 @@ def _receipt_body(
         "verdict": verdict.verdict,
         "reasons": verdict.reasons,
         "scores": verdict.table(),
+        **for_receipt(ids, job.epoch, verdict.power.here if verdict.power else None),
     }
 
 
-def _page(
-    candidate: Candidate, rows: pa.Table, verdict: Verdict, matches: Sequence[Match], checked: int
-) -> str:
-    plain, why = plain_verdict(rows)
-    against = f"the base and {candidate.incumbent}" if candidate.incumbent else "the base"
-    intervals = f"{candidate.recipe.gate.confidence:.0%}"
-    reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
-    return f"""# {candidate.model} {candidate.key}: {verdict.verdict}
-
-Judged against {against} on {rows.num_rows // len(set(rows["arm"].to_pylist()))} held-out rows.
-
-{reasons}
-
-A gate that only compares two means would have said: {plain} ({why}).
-
-## Scores, with {intervals} bootstrap intervals over clusters
-
-{scores_table(verdict.scores)}
-
-## Differences, paired by row
-
-{differences_table(verdict.differences)}
-
-## What the models said: the largest changes, best first
-
-{answers_table(rows, _ANSWERS)}
-
-## By slice
-
-{slices_table(rows)}
-
-## Contamination: {_found(matches)} of {checked} eval rows
-
-{contamination_table(matches)}
-"""
+def _retention(job: EvaluationJob) -> pa.Table | None:
+    return pq.read_table(job.retention) if job.settings.retention else None
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

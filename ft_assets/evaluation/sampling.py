@@ -36,10 +36,16 @@ class Sampler:
         return int(ids[torch.multinomial(nucleus, 1, generator=self._random)])
 
 
-def choose(logits: Tensor, samplers: Sequence[Sampler]) -> list[int]:
-    """Next token of every row; logits are rows x vocabulary. Equal logits: the lowest id is taken."""
-    likeliest = logits.argmax(1).tolist()
-    return [
-        best if sampler.greedy else sampler.draw(row)
-        for best, sampler, row in zip(likeliest, samplers, logits, strict=True)
+def choose(logits: Tensor, samplers: Sequence[Sampler]) -> tuple[list[int], list[bool]]:
+    """Next token of every row, and whether the row's logits are broken; logits are rows x vocabulary.
+
+    Equal logits: the lowest id is taken. Broken is what has no finite maximum; nothing is drawn there, as one row
+    must not end the batch of the others.
+    """
+    highest, likeliest = logits.max(1)
+    broken = (~highest.isfinite()).tolist()
+    chosen = [
+        best if sampler.greedy or is_broken else sampler.draw(row)
+        for best, is_broken, sampler, row in zip(likeliest.tolist(), broken, samplers, logits, strict=True)
     ]
+    return chosen, broken

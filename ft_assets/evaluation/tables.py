@@ -3,43 +3,44 @@
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
+import numpy as np
 import pyarrow as pa
 
-from ft_assets.evaluation.comparison import METRICS, Arm, Difference, Metric, Results, Score
+from ft_assets.evaluation.comparison import Arm, Difference, Results, Score
+from ft_assets.evaluation.measure import Measure
+from ft_assets.evaluation.metrics.label import NO_LABEL, Classification, classify, is_label
 from ft_assets.evaluation.statistics import Interval
+from ft_assets.recipe_metrics import Label
 from ft_assets.splitting.contamination import Match
 
-_HEADS: dict[Metric, tuple[str, float]] = {
-    "loss": ("loss, nats a token", 1.0),
-    "chrf": ("chrF, 0-100", 1.0),
-    "exact": ("exact matches, %", 100.0),
-    "format_ok": ("well-formed, %", 100.0),
-}
 _SHOWN_CHARS = 240
 _SHOWN_MATCHES = 50
 
 
-def scores_table(scores: Sequence[Score]) -> str:
+def scores_table(scores: Sequence[Score], measured: Sequence[Measure]) -> str:
     """One line an arm, one column a metric, each with its interval."""
-    metrics: list[Metric] = [metric for metric in METRICS if any(score.metric == metric for score in scores)]
+    shown = [measure for measure in measured if any(score.metric == measure.name for score in scores)]
     found = {(score.arm, score.metric): score.interval for score in scores}
     arms = list(dict.fromkeys(score.arm for score in scores))
-    lines = ([arm, *(_cell(found.get((arm, metric)), metric) for metric in metrics)] for arm in arms)
-    return _table(["arm", *(_HEADS[metric][0] for metric in metrics)], lines)
+    lines = ([arm, *(_cell(found.get((arm, each.name)), each) for each in shown)] for arm in arms)
+    return _table(["arm", *(each.title for each in shown)], lines)
 
 
-def differences_table(differences: Sequence[Difference]) -> str:
+def differences_table(differences: Sequence[Difference], measured: Sequence[Measure]) -> str:
     """Candidate less base or incumbent, paired by row."""
+    by_name = {measure.name: measure for measure in measured}
     lines = (
         [
             one.against,
-            _HEADS[one.metric][0],
-            _cell(one.interval, one.metric, sign="+"),
+            by_name[one.metric].title,
+            one.part or "all rows",
+            _cell(one.interval, by_name[one.metric], sign="+"),
+            str(one.interval.rows),
             str(one.interval.clusters),
         ]
         for one in differences
     )
-    return _table(["candidate minus", "metric", "difference", "clusters"], lines)
+    return _table(["candidate minus", "metric", "of", "difference", "rows", "clusters"], lines)
 
 
 def contamination_table(matches: Sequence[Match]) -> str:
@@ -62,58 +63,113 @@ def contamination_table(matches: Sequence[Match]) -> str:
     return f"{table}\n\n… and {more} more in gate.json." if more > 0 else table
 
 
-def answers_table(rows: pa.Table, most: int) -> str:
-    """The rows whose chrF changed most from base to candidate, the best and the worst, side by side."""
+def answers_table(rows: pa.Table, measured: Sequence[Measure], most: int) -> str:
+    """The rows whose answers changed most from base to candidate, the best and the worst, side by side.
+
+    By the first metric of the answers; where there is none, by the loss.
+    """
+    measure = measured[min(1, len(measured) - 1)]
     results = Results(rows)
-    ours, base = results.values("candidate", "chrf"), results.values("base", "chrf")
-    assert ours is not None and base is not None
-    order = sorted(range(len(results.ids)), key=lambda at: (base[at] - ours[at], results.ids[at]))
+    gains = measure.sign * measure.scale * _change(results, measure)
+    order = sorted(np.flatnonzero(np.isfinite(gains)).tolist(), key=lambda at: (-gains[at], results.ids[at]))
     half = max(1, most // 2)
     chosen = order if len(order) <= 2 * half else [*order[:half], *order[-half:]]
     columns = {arm: results.answers(arm) for arm in results.arms}
-    prompts, references = _texts(rows)
+    prompts, references = _by_id(rows, "prompt"), _by_id(rows, "reference")
     lines = (
         [
-            f"{ours[at] - base[at]:+.1f}",
+            f"{gains[at]:+.{_digits(measure)}f}",
             prompts[results.ids[at]],
             references[results.ids[at]],
             *(answers[at] for answers in columns.values()),
         ]
         for at in chosen
     )
-    return _table(["chrF", "prompt", "reference", *columns], lines)
+    return _table([f"gain: {measure.title}", "prompt", "reference", *columns], lines)
 
 
-def slices_table(rows: pa.Table) -> str:
-    """Mean loss of each arm by slice. Slices are small: they show where to look, and prove nothing."""
+def slices_table(rows: pa.Table, measure: Measure) -> str:
+    """Mean of one metric of each arm by slice. Slices are small: they show where to look, and prove nothing."""
     results = Results(rows)
-    slices = _by_id(rows, "slice")
-    names = sorted({slices[id] for id in results.ids})
+    slices, applies = np.asarray(results.slices), results.applies(measure.name)
     lines = []
-    for name in names:
-        members = [at for at, id in enumerate(results.ids) if slices[id] == name]
-        lines.append([name, str(len(members)), *(_mean(results, arm, members) for arm in results.arms)])
-    return _table(["slice", "rows", *(f"{arm} loss" for arm in results.arms)], lines)
+    for name in sorted(set(results.slices)):
+        members = np.flatnonzero((slices == name) & applies)
+        means = (_mean(results, arm, members, measure) for arm in results.arms)
+        lines.append([name, str(members.size), *means])
+    return _table(["slice", "rows", *(f"{arm}: {measure.title}" for arm in results.arms)], lines)
 
 
-def _mean(results: Results, arm: Arm, members: Sequence[int]) -> str:
-    losses = results.values(arm, "loss")
-    assert losses is not None
-    return f"{losses[members].mean():.3f}"
+def labels_tables(rows: pa.Table, metric: Label) -> str:
+    """For each arm: how well each label is told from the others, and what was answered in its place."""
+    return "\n\n".join(
+        f"### {arm}\n\n{_label_scores(found)}\n\n{_confusion(found)}"
+        for arm in Results(rows).arms
+        if (found := _classified(rows, arm, metric)).confusion
+    )
 
 
-def _texts(rows: pa.Table) -> tuple[dict[str, str], dict[str, str]]:
-    return _by_id(rows, "prompt"), _by_id(rows, "reference")
+def retention_table(retention: pa.Table) -> str:
+    """Share of right answers of base and candidate, by task."""
+    marks: dict[tuple[str, str], list[float]] = {}
+    for row in retention.to_pylist():
+        marks.setdefault((row["task"], row["arm"]), []).append(row["score"])
+    tasks = sorted({task for task, _ in marks})
+    lines = (
+        [
+            task,
+            str(len(marks[task, "base"])),
+            *(f"{100 * float(np.mean(marks[task, arm])):.1f}" for arm in ("base", "candidate")),
+        ]
+        for task in tasks
+    )
+    return _table(["task", "rows", "base: right, %", "candidate: right, %"], lines)
+
+
+def _classified(rows: pa.Table, arm: Arm, metric: Label) -> Classification:
+    said = [
+        (row["answer"], row["reference"])
+        for row in rows.select(["arm", "answer", "reference"]).to_pylist()
+        if row["arm"] == arm and is_label(row["reference"], metric.labels)
+    ]
+    return classify([answer for answer, _ in said], [reference for _, reference in said], metric.labels)
+
+
+def _label_scores(found: Classification) -> str:
+    lines = (
+        [one.label, *(f"{value:.2f}" for value in (one.precision, one.recall, one.f1)), str(one.support)]
+        for one in found.scores
+    )
+    return _table(["label", "precision", "recall", "F1", "rows"], lines)
+
+
+def _confusion(found: Classification) -> str:
+    heads = ["reference, answered as →", *found.confusion, NO_LABEL]
+    return _table(heads, ([label, *map(str, counts)] for label, counts in found.confusion.items()))
+
+
+def _change(results: Results, measure: Measure) -> np.ndarray:
+    return results.values("candidate", measure.name) - results.values("base", measure.name)
+
+
+def _mean(results: Results, arm: Arm, members: np.ndarray, measure: Measure) -> str:
+    values = results.values(arm, measure.name)[members]
+    return f"{measure.scale * values.mean():.{_digits(measure)}f}" if values.size else "none"
 
 
 def _by_id(rows: pa.Table, column: str) -> dict[str, str]:
     return dict(zip(rows["id"].to_pylist(), rows[column].to_pylist(), strict=True))
 
 
-def _cell(interval: Interval | None, metric: Metric, sign: str = "") -> str:
+def _digits(measure: Measure) -> int:
+    """Places after the point: a score from 0 to 100 needs one, a loss three."""
+    return 1 if measure.scale == 100 or measure.unit.startswith("points") else 3
+
+
+def _cell(interval: Interval | None, measure: Measure, sign: str = "") -> str:
     if interval is None:
         return "not a number"
-    scale, digits = _HEADS[metric][1], 3 if metric == "loss" else 1
+    scale, digits = measure.scale, _digits(measure)
     mean = f"{scale * interval.mean:{sign}.{digits}f}"
     if not isfinite(interval.low):
         return f"{mean} (one cluster: no interval)"

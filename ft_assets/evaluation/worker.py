@@ -10,7 +10,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,14 @@ import pyarrow.parquet as pq
 
 from ft_assets.errors import BrokenEnvironment, FtAssetsError, WrongInput
 from ft_assets.evaluation.cache import Said, SaidCache
-from ft_assets.evaluation.comparison import RESULT_SCHEMA
+from ft_assets.evaluation.comparison import result_schema
 from ft_assets.evaluation.job import ArmJob, EvaluationJob, Outcome
-from ft_assets.evaluation.metrics import chrf, exact, format_ok, loss_per_token
+from ft_assets.evaluation.measure import measures
+from ft_assets.evaluation.metrics.scorers import Answered, Scorers
 from ft_assets.evaluation.progress import Progress
+from ft_assets.evaluation.retention import Harness
 from ft_assets.evaluation.rows import EvalRow, in_batches, read_eval_rows
+from ft_assets.recipe_evaluation import LOSS
 from ft_assets.storage.voice import Say, voice
 from ft_assets.training.job import write_whole
 
@@ -37,6 +40,7 @@ def main(job_file: Path) -> int:
     """Evaluate, write the outcome, and return the exit code."""
     job = EvaluationJob.model_validate_json(job_file.read_text())
     logging.basicConfig(filename=job.log, format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would name every request to a judge
     with voice(logger) as say:
         try:
             outcome = evaluate(job, say, os.getppid())
@@ -51,31 +55,50 @@ def main(job_file: Path) -> int:
 def evaluate(job: EvaluationJob, say: Say, parent: int) -> Outcome:
     """Measure every arm on every row, skip what is known already, and write the results whole."""
     begun = time.monotonic()
-    rows, known = read_eval_rows(job.rows[1], job.settings.max_rows), SaidCache(job)
+
+    def alive() -> None:
+        if os.getppid() != parent:
+            raise BrokenEnvironment("the process that asked for it ended; what was measured is kept")
+
+    # Both first: what cannot be measured is told before anything is.
+    scorers = Scorers(job.settings, job.cache / "judged", say, alive)
+    retention = job.settings.retention and Harness(job, job.settings.retention, say, alive)
+    rows, known = read_eval_rows(job.rows[1], job.settings.max_rows, job.epoch), SaidCache(job)
     if not rows:
         raise WrongInput(
             "the eval split has no row, so nothing can be judged; add data, or raise `splitting.eval`"
         )
-    left = [(arm, batch) for arm in job.arms for batch in _unknown(known, arm, rows, job.settings.batch_size)]
-    progress = Progress(job, say, len(rows) * len(job.arms), sum(len(batch) for _, batch in left))
-    engine = _load(job) if left else None
-    if left:
-        progress.start(_device(job))
-    for arm, batch in left:
-        assert engine is not None
-        if os.getppid() != parent:
-            raise BrokenEnvironment("the process that asked for it ended; what was measured is kept")
-        said = ask(engine, arm, batch, job.settings.max_new_tokens)
-        for row, one in zip(batch, said, strict=True):
-            known.put(arm, row, one)
-        progress.note(arm.name, said)
-    _write(job, [_result(job, arm, row, known) for arm in job.arms for row in rows])
+    progress = _answer(job, rows, known, say, alive)
+    if retention is not None:
+        retention.measure(_device(job))
+    _write(job, _results(job, rows, known, scorers))
     return Outcome(
         seconds=round(time.monotonic() - begun, 1),
         tokens_per_s=progress.tokens_per_s,
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         rows_reused=progress.reused,
+        judges=scorers.bills,
+        function_failures=scorers.failures,
     )
+
+
+def _answer(
+    job: EvaluationJob, rows: Sequence[EvalRow], known: SaidCache, say: Say, alive: Callable[[], None]
+) -> Progress:
+    """Ask the arms what is not known of them yet. The engine and its memory are gone when this returns."""
+    left = [(arm, batch) for arm in job.arms for batch in _unknown(known, arm, rows, job.settings.batch_size)]
+    progress = Progress(job, say, len(rows) * len(job.arms), sum(len(batch) for _, batch in left))
+    if not left:
+        return progress
+    engine = _load(job)
+    progress.start(_device(job))
+    for arm, batch in left:
+        alive()
+        said = ask(engine, arm, batch, job.settings.max_new_tokens)
+        for row, one in zip(batch, said, strict=True):
+            known.put(arm, row, one)
+        progress.note(arm.name, said)
+    return progress
 
 
 def ask(engine: "Engine", arm: ArmJob, rows: Sequence[EvalRow], max_new_tokens: int) -> list[Said]:
@@ -120,10 +143,25 @@ def _device(job: EvaluationJob) -> str:
     return choose_device(Training.model_validate({"device": job.device})).type
 
 
-def _result(job: EvaluationJob, arm: ArmJob, row: EvalRow, known: SaidCache) -> dict[str, object]:
+def _results(
+    job: EvaluationJob, rows: Sequence[EvalRow], known: SaidCache, scorers: Scorers
+) -> list[dict[str, object]]:
+    asked = [(arm, row, _said(job, arm, row, known)) for arm in job.arms for row in rows]
+    columns = scorers.score([Answered(row, said.answer) for _, row, said in asked])
+    return [
+        {**_result(arm, row, said), **{name: column[at] for name, column in columns.items()}}
+        for at, (arm, row, said) in enumerate(asked)
+    ]
+
+
+def _said(job: EvaluationJob, arm: ArmJob, row: EvalRow, known: SaidCache) -> Said:
     said = known.get(arm, row)
     if said is None:
         raise BrokenEnvironment(f"{job.cache} lost a result while it was in use; run the evaluation again")
+    return said
+
+
+def _result(arm: ArmJob, row: EvalRow, said: Said) -> dict[str, object]:
     return {
         "arm": arm.name,
         "id": row.id,
@@ -132,17 +170,15 @@ def _result(job: EvaluationJob, arm: ArmJob, row: EvalRow, known: SaidCache) -> 
         "prompt": row.prompt,
         "reference": row.reference,
         "answer": said.answer,
-        "loss": loss_per_token(said.nats, said.tokens),
         "answer_tokens": said.tokens,
-        "chrf": chrf(said.answer, row.reference),
-        "exact": exact(said.answer, row.reference),
-        "format_ok": format_ok(said.answer, job.settings.answer_format),
+        LOSS: said.nats / said.tokens,
     }
 
 
-def _write(job: EvaluationJob, results: Iterable[dict[str, object]]) -> None:
+def _write(job: EvaluationJob, results: Sequence[dict[str, object]]) -> None:
     draft = job.output.with_name(f".{job.output.name}.{os.getpid()}")
-    pq.write_table(pa.Table.from_pylist([*results], schema=RESULT_SCHEMA), draft)
+    schema = result_schema(measures(job.settings))
+    pq.write_table(pa.Table.from_pylist([*results], schema=schema), draft)
     draft.replace(job.output)
 
 

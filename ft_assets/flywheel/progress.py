@@ -6,15 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ft_assets.registry.routing import OPEN_STATES
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import receipts, records, rollouts
 
 GIVE_UP_AFTER = timedelta(hours=24)
 """A candidate that has made nothing for this long has failed for good, and blocks the next one no more."""
-
-_RUNNING = ("running", "held")
-
 
 @dataclass(frozen=True)
 class Progress:
@@ -29,7 +27,7 @@ def progress_of(home: Home, candidate: Candidate, now: datetime | None = None) -
     """Judge by what is recorded: rollout first, then gate receipt, then the last thing it made."""
     key = candidate.key
     rollout = _latest(home, rollouts, rollouts.c.started_at, candidate)
-    if rollout is not None and rollout["state"] in _RUNNING:
+    if rollout is not None and rollout["state"] in OPEN_STATES:
         share = f"with {rollout['weight']:.0%} of the traffic"
         return Progress(key, None, f"candidate {key} is in its rollout ({rollout['state']}, {share})")
     if rollout is not None:

@@ -4,10 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ft_assets.recipe import Recipe
+from ft_assets.recipe import Recipe, Training
+from ft_assets.recipe_training import Method
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.costs import Sum
 from ft_assets.storage.releases import Release
+
+METHODS: dict[Method, str] = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA", "qlora": "QLoRA"}
+"""Training methods as the field spells them."""
 
 
 def write_card(folder: Path, release: Release, candidate: Candidate) -> None:
@@ -23,7 +27,7 @@ def card(release: Release, candidate: Candidate) -> str:
     facts = {
         "owner": lineage["owner"],
         "base": f"{lineage['base']['name']} ({recipe.base.license}), `{release.base_digest[:12]}`",
-        "adapter": f"LoRA, rank {recipe.training.rank}{_alignment(recipe)}, `{release.adapter_digest[:12]}`",
+        "adapter": f"{_method(lineage, recipe)}, `{release.adapter_digest[:12]}`",
         "candidate": candidate.key,
         "dataset": f"`{lineage['dataset'][:12]}`, {_counts(lineage['rows'])}",
         "batches": ", ".join(f"{key} `{digest[:12]}`" for key, digest in lineage["batches"].items()),
@@ -50,8 +54,11 @@ def card(release: Release, candidate: Candidate) -> str:
     )
 
 
-def _alignment(recipe: Recipe) -> str:
-    return f", aligned by {recipe.alignment.method.upper()}" if recipe.alignment else ""
+def _method(lineage: dict[str, Any], recipe: Recipe) -> str:
+    # What a search found is in the lineage; releases from before that was kept have the recipe's.
+    trained = Training.model_validate(lineage.get("settings", recipe.training))
+    aligned = f", aligned by {recipe.alignment.method.upper()}" if recipe.alignment else ""
+    return f"{METHODS[trained.method]}, rank {trained.rank}{aligned}"
 
 
 def _cost(lineage: dict[str, Any]) -> dict[str, str]:

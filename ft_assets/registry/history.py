@@ -10,7 +10,7 @@ from ft_assets.storage.home import Home
 
 @dataclass(frozen=True)
 class Serving:
-    """What served at one time. `weight` is the challenger's share of users, from 0 to 1."""
+    """What served at one time. `weight` is the challenger's share of users, from 0 (it only shadows) to 1."""
 
     champion: str
     challenger: str | None
@@ -32,7 +32,7 @@ def at(home: Home, model: str, time: datetime | None = None) -> Serving:
         return Serving(BASE, None, 0.0, None, None, None)
     return Serving(
         champion=entry.champion,
-        challenger=entry.address if entry.weight else None,
+        challenger=entry.address if entry.on_trial else None,
         weight=entry.weight,
         since=entry.at,
         by=entry.by,

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import promotion_ledger
 
-Action = Literal["canary", "step", "hold", "promote", "rollback", "abort"]
+Action = Literal["canary", "step", "hold", "pause", "resume", "promote", "rollback", "abort"]
 
-_CANARY: tuple[Action, ...] = ("canary", "step", "hold")
-"""Actions after which a challenger has traffic."""
+_CANARY: tuple[Action, ...] = ("canary", "step", "hold", "pause", "resume")
+"""Actions after which a challenger is on trial."""
 
 BASE = "base"
 """What serves while nothing was promoted: the base model, without an adapter."""
@@ -38,9 +38,14 @@ class Entry:
     at: datetime
 
     @property
+    def on_trial(self) -> bool:
+        """Whether after it `address` is a challenger, be it one that only shadows the champion."""
+        return self.action in _CANARY
+
+    @property
     def weight(self) -> float:
         """The challenger's share of users after it, from 0 to 1; the challenger is `address`."""
-        return self.details["weight"] if self.action in _CANARY else 0.0
+        return self.details["weight"] if self.on_trial else 0.0
 
 
 def lock(connection: sa.Connection, model: str) -> None:

@@ -9,8 +9,8 @@ from ft_assets.registry.ledger import champion_query
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import releases, rollouts
 
-OPEN_STATES = ("running", "held")
-"""States in which a rollout has traffic. A held one keeps its share while a person decides."""
+OPEN_STATES = ("running", "held", "paused")
+"""States in which a rollout has traffic. A held or paused one keeps its share while a person decides."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ft_assets.registry.ledger import Entry
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of time. `share` of users from 0 to 1; `until` is None while it lasts."""
+    """A stretch of time. `share` of users from 0 (a shadow, unseen) to 1; `until` is None while it lasts."""
 
     since: datetime
     until: datetime | None
@@ -19,12 +19,12 @@ class Span:
 
 
 def spans(ledger: Sequence[Entry], address: str) -> list[Span]:
-    """When an address had traffic and how much of it, from its model's whole ledger, oldest first."""
+    """When an address had traffic or shadowed it, and how much, from its model's whole ledger, oldest first."""
     found: list[Span] = []
     ends = [*(entry.at for entry in ledger[1:]), None]
     for entry, until in zip(ledger, ends, strict=True):
         share = share_of(entry, address)
-        if not share:
+        if share is None:
             continue
         if found and (found[-1].until, found[-1].share) == (entry.at, share):
             entry_of = found.pop()
@@ -34,8 +34,8 @@ def spans(ledger: Sequence[Entry], address: str) -> list[Span]:
     return found
 
 
-def share_of(entry: Entry, address: str) -> float:
-    """Share of users that an address has after a ledger entry, from 0 to 1."""
+def share_of(entry: Entry, address: str) -> float | None:
+    """Share of users that an address has after a ledger entry, from 0 to 1; None where it takes no part."""
     if entry.champion == address:
         return 1.0 - entry.weight
-    return entry.weight if entry.address == address else 0.0
+    return entry.weight if entry.on_trial and entry.address == address else None

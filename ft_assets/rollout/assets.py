@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import dagster as dg
+from pydantic import Field
 
+from ft_assets.errors import WrongInput
 from ft_assets.recipe import Recipe
+from ft_assets.rollout.decisions import DECISIONS, decide
 from ft_assets.rollout.report import canary_report, to_markdown, write_report
 from ft_assets.rollout.rollout import Rollout
 from ft_assets.rollout.start import start
@@ -17,6 +20,18 @@ from ft_assets.storage.assets import (
     hand_over,
     plain_failures,
 )
+from ft_assets.storage.home import Home
+
+
+class DeploymentConfig(dg.Config):
+    """What a person wants of the canary; as in `ft-assets rollout`."""
+
+    decision: str = Field(
+        default="start",
+        description="`start`: begin the canary, or let a held one go on. Or `approve`, `pause`, `resume`, `abort`.",
+    )
+    by: str = Field(default="", description="Who decides; needed for all but `start`.")
+    reason: str = Field(default="", description="Why, for the ledger; needed for all but `start`.")
 
 
 def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
@@ -30,12 +45,15 @@ def _deployment(recipe: Recipe) -> dg.AssetsDefinition:
         partitions_def=candidate_partitions(recipe.model),
         automation_condition=WHEN_READY,
         description="The canary, started: a released adapter, its proof checked again, gets its first share of "
-        "users. Materializing it again lets a held canary go on.",
+        "users. Materializing it again lets a held canary go on; by its config a person "
+        "approves, pauses, resumes or aborts it.",
     )
-    def deployment(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    def deployment(
+        context: dg.AssetExecutionContext, config: DeploymentConfig, home: HomeResource
+    ) -> dg.MaterializeResult:
         opened = home.open()
         with plain_failures():
-            rollout = start(opened, recipe.model, context.partition_key, by=recipe.owner)
+            rollout = _moved(opened, recipe, context.partition_key, config)
             digest = opened.artifacts.write("reports", lambda folder: _write_start(folder, rollout))
             started = {
                 name: getattr(rollout, name) for name in ("id", "challenger", "control", "state", "weight")
@@ -69,6 +87,15 @@ def _canary_report(recipe: Recipe) -> dg.AssetsDefinition:
             return hand_over(context, opened, "reports", digest, shown)
 
     return canary_report_
+
+
+def _moved(home: Home, recipe: Recipe, candidate: str, config: DeploymentConfig) -> Rollout:
+    """The candidate's rollout after what the config asks for."""
+    if config.decision == "start":
+        return start(home, recipe.model, candidate, by=recipe.owner)
+    if config.decision not in DECISIONS:
+        raise WrongInput(f"decision: {config.decision!r} is none of start, {', '.join(DECISIONS)}")
+    return decide(home, recipe.model, config.decision, config.by, config.reason, candidate)
 
 
 def _write_start(folder: Path, rollout: Rollout) -> None:

@@ -10,13 +10,10 @@ from ft_assets.errors import FtAssetsError
 from ft_assets.registry.ledger import Action, append, lock
 from ft_assets.rollout.evidence import read_evidence
 from ft_assets.rollout.judge import Verdict, judge
-from ft_assets.rollout.rollout import Rollout, open_rollout
+from ft_assets.rollout.rollout import CONTROLLER, Rollout, open_rollout
 from ft_assets.storage.home import Home
 from ft_assets.storage.releases import find_release
 from ft_assets.storage.tables import rollouts
-
-CONTROLLER = "canary controller"
-"""Who the ledger names for moves that the evidence made."""
 
 
 def step(home: Home, model: str) -> Verdict | None:
@@ -28,15 +25,15 @@ def step(home: Home, model: str) -> Verdict | None:
     rollout = open_rollout(home, model)
     if rollout is None:
         return None
-    verdict = judge(rollout, read_evidence(home, rollout))
+    verdict = judge(rollout, read_evidence(home, rollout), datetime.now(UTC))
     if verdict.move == "promote":
-        verdict = _prove_bytes(home, verdict)
+        verdict = prove_bytes(home, verdict)
     if verdict.move == "wait" and asdict(verdict) == rollout.verdict:
         return verdict  # nothing new to write down
-    return verdict if _make(home, rollout, verdict) else None
+    return verdict if make(home, rollout, verdict) else None
 
 
-def _prove_bytes(home: Home, verdict: Verdict) -> Verdict:
+def prove_bytes(home: Home, verdict: Verdict) -> Verdict:
     """The same verdict, or a rollback if the adapter is no longer what its gate judged."""
     try:
         home.artifacts.path("adapters", find_release(home, verdict.challenger).adapter_digest)
@@ -45,8 +42,8 @@ def _prove_bytes(home: Home, verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _make(home: Home, rollout: Rollout, verdict: Verdict) -> bool:
-    """Write the move and its ledger entry in one transaction, unless the rollout moved since it was read."""
+def make(home: Home, rollout: Rollout, verdict: Verdict, by: str = CONTROLLER) -> bool:
+    """Write the move and its ledger entry in one transaction; False if the rollout moved since it was read."""
     after, action = _after(rollout, verdict)
     unmoved = sa.and_(
         rollouts.c.id == rollout.id, rollouts.c.state == rollout.state, rollouts.c.step == rollout.step
@@ -67,7 +64,7 @@ def _make(home: Home, rollout: Rollout, verdict: Verdict) -> bool:
                 action,
                 address=rollout.challenger,
                 champion=champion,
-                by=CONTROLLER,
+                by=by,
                 reason=verdict.reason,
                 details=details,
             )
@@ -80,12 +77,18 @@ def _after(rollout: Rollout, verdict: Verdict) -> tuple[dict[str, Any], Action |
     match verdict.move:
         case "step":
             step = rollout.step + 1
-            return {**now, "step": step, "weight": rollout.plan.steps[step]}, "step"
+            return {**now, "state": "running", "step": step, "weight": rollout.plan.shares[step]}, "step"
         case "promote":
             return {**now, "state": "promoted", "weight": 1.0}, "promote"
         case "rollback":
             return {**now, "state": "rolled_back", "weight": 0.0}, "rollback"
         case "hold":
             return {**now, "state": "held"}, "hold"
+        case "pause":
+            return {**now, "state": "paused"}, "pause"
+        case "resume":  # what was held goes on with new counts, else the old ones would hold it at once
+            return {**now, "state": "running"}, "step" if rollout.state == "held" else "resume"
+        case "abort":
+            return {**now, "state": "aborted", "weight": 0.0}, "abort"
         case _:
             return now, None

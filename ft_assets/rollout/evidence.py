@@ -1,50 +1,80 @@
 """What live traffic says about the two arms of a rollout."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
-from ft_assets.rollout.reward import reward
+from ft_assets.curation.phrases import refusal
+from ft_assets.recipe_data import Curation
+from ft_assets.rollout.feedback import Word, words
 from ft_assets.rollout.rollout import Rollout
 from ft_assets.storage.home import Home
-from ft_assets.storage.tables import feedback, interactions
+from ft_assets.storage.tables import interactions
+
+_COLUMNS = ("inference_id", "address", "user", "created_at", "latency_ms", "answer_tokens", "answer", "error")
+_COLUMNS += ("shadow", "pair")
+_LOOKS_LIKE = Curation()
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One served answer. `judged_at` and `reward` are None while nobody has judged it."""
+class Answers:
+    """Answers as columns of one length, in order. Times are seconds since 1970; what nobody said is NaN.
 
-    challenger: bool
-    user: str
-    served_at: datetime
-    latency_ms: float
-    failed: bool
-    judged_at: datetime | None
-    reward: float | None
+    Attributes:
+        reward: the latest word on an answer, from 0 to 1; `judged_at` is the time of the first.
+        thumb: 1 up, 0 down.
+        edit: distance of a user's edit from the answer, 0 (the same) to 1.
+    """
+
+    challenger: np.ndarray
+    user: np.ndarray
+    served_at: np.ndarray
+    latency_ms: np.ndarray
+    tokens: np.ndarray
+    failed: np.ndarray
+    refused: np.ndarray
+    judged_at: np.ndarray
+    reward: np.ndarray
+    thumb: np.ndarray
+    edit: np.ndarray
+    escalated: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.challenger)
+
+    def take(self, which: np.ndarray) -> "Answers":
+        """Some of them, by mask or by index."""
+        return Answers(**{field.name: getattr(self, field.name)[which] for field in fields(self)})
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Both arms' answers since the rollout began, oldest first."""
+    """Both arms' answers since the rollout began, oldest first.
 
-    answers: tuple[Answer, ...]
+    The first 2 x `pairs` are of the shadow step: the challenger's answer to a request, then the control's to the
+    same one. What users said counts from the first answer that the challenger gave to one of them.
+    """
 
-    def of(self, challenger: bool) -> list[Answer]:
+    answers: Answers
+    pairs: int = 0
+
+    @property
+    def live(self) -> Answers:
+        """Answers that users got while both arms had users."""
+        return self.answers.take(np.arange(2 * self.pairs, len(self.answers)))
+
+    @property
+    def shadow(self) -> Answers:
+        """Answers to mirrored requests, of both arms."""
+        return self.answers.take(np.arange(2 * self.pairs))
+
+    def of(self, challenger: bool) -> Answers:
         """One arm's answers."""
-        return [answer for answer in self.answers if answer.challenger == challenger]
-
-    def judged(self) -> list[tuple[bool, float]]:
-        """(challenger, reward) of each judged answer, in the order judged."""
-        known = [
-            (answer.judged_at, index, answer.challenger, answer.reward)
-            for index, answer in enumerate(self.answers)
-            if answer.judged_at is not None and answer.reward is not None
-        ]
-        return [(challenger, value) for _, _, challenger, value in sorted(known)]
+        return self.answers.take(self.answers.challenger == challenger)
 
 
 def read_evidence(home: Home, rollout: Rollout) -> Evidence:
@@ -53,59 +83,73 @@ def read_evidence(home: Home, rollout: Rollout) -> Evidence:
     A failed answer is judged at once, with reward 0. The first feedback says when an answer was judged, so
     that later feedback changes a reward and not the order; the latest says what it is worth.
     """
-    names = ("inference_id", "address", "user", "created_at", "latency_ms", "error")
     arms = (rollout.challenger, rollout.control)
     mine = sa.and_(interactions.c.rollout == rollout.id, interactions.c.address.in_(arms))
-    served = sa.select(*(interactions.c[name] for name in names)).where(mine)
-    ordered = served.order_by(interactions.c.created_at, interactions.c.inference_id)
-    judgements = _judgements(home, mine)
-    rows = home.database.rows(ordered)
-    return Evidence(tuple(_answer(row, rollout, judgements.get(row["inference_id"])) for row in rows))
+    query = sa.select(*(interactions.c[name] for name in _COLUMNS)).where(mine)
+    rows = home.database.rows(query.order_by(interactions.c.created_at, interactions.c.inference_id))
+    pairs = _pairs(rows)
+    live = _live(rows, rollout, bool(pairs))
+    said = words(home, mine)
+    told = [_told(row, rollout, said.get(row["inference_id"])) for row in [*sum(pairs, ()), *live]]
+    columns = {field.name: np.array([row[field.name] for row in told]) for field in fields(Answers)}
+    kinds = {"user": object, "challenger": bool, "failed": bool, "refused": bool, "escalated": bool}
+    typed = {name: column.astype(kinds.get(name, float)) for name, column in columns.items()}
+    return Evidence(Answers(**typed), len(pairs))
 
 
-def figures(answers: Sequence[Answer]) -> dict[str, Any]:
+def figures(answers: Answers) -> dict[str, Any]:
     """One arm in numbers: counts, mean reward in [0, 1], latencies in milliseconds."""
-    rewards = [answer.reward for answer in answers if answer.reward is not None]
+    rewards = answers.reward[~np.isnan(answers.reward)]
     return {
         "requests": len(answers),
-        "users": len({answer.user for answer in answers}),
-        "failed": sum(answer.failed for answer in answers),
+        "users": len(set(answers.user)),
+        "failed": int(answers.failed.sum()),
         "judged": len(rewards),
-        "mean_reward": round(float(np.mean(rewards)), 4) if rewards else None,
-        "latency_ms": _quantiles([answer.latency_ms for answer in answers]),
+        "mean_reward": round(float(np.mean(rewards)), 4) if len(rewards) else None,
+        "latency_ms": _quantiles(answers.latency_ms),
     }
 
 
-def _judgements(home: Home, mine: sa.ColumnElement[bool]) -> dict[str, tuple[datetime, float]]:
-    """Answer's id -> (when it was first judged, its latest reward)."""
-    said = [feedback.c[name] for name in ("inference_id", "kind", "value", "received_at")]
-    query = sa.select(*said, interactions.c.answer).join(interactions).where(mine)
-    found: dict[str, tuple[datetime, float]] = {}
-    ordered = query.order_by(feedback.c.received_at, feedback.c.idempotency_key)
-    for row in home.database.rows(ordered):
-        value = reward(row["kind"], row["value"], row["answer"])
-        if value is not None:
-            first, _ = found.get(row["inference_id"], (row["received_at"], value))
-            found[row["inference_id"]] = (first, value)
-    return found
+def _pairs(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], ...]]:
+    """(challenger's, control's) answer to each mirrored request; an answer without its other half is left out."""
+    seen = {row["inference_id"]: row for row in rows if not row["shadow"]}
+    return [(row, seen[row["pair"]]) for row in rows if row["shadow"] and row["pair"] in seen]
 
 
-def _answer(row: dict[str, Any], rollout: Rollout, judgement: tuple[datetime, float] | None) -> Answer:
-    failed = row["error"] is not None
-    judged_at, value = (row["created_at"], 0.0) if failed else judgement or (None, None)
-    return Answer(
-        challenger=row["address"] == rollout.challenger,
-        user=row["user"] or row["inference_id"],  # an anonymous request is routed for itself
-        served_at=row["created_at"],
-        latency_ms=row["latency_ms"],
-        failed=failed,
-        judged_at=judged_at,
-        reward=value,
-    )
+def _live(rows: Iterable[Mapping[str, Any]], rollout: Rollout, shadowed: bool) -> list[Mapping[str, Any]]:
+    """What users got, from the first answer of the challenger on where it was a shadow before."""
+    live = [row for row in rows if not row["shadow"]]
+    if not (shadowed or rollout.plan.shadow):
+        return live
+    first = next((n for n, row in enumerate(live) if row["address"] == rollout.challenger), len(live))
+    return live[first:]
 
 
-def _quantiles(values: Iterable[float]) -> dict[str, float] | None:
-    known = list(values)
-    if not known:
+def _told(row: Mapping[str, Any], rollout: Rollout, said: Word | None) -> dict[str, Any]:
+    failed, served_at = row["error"] is not None, row["created_at"].timestamp()
+    said = said or Word()
+    return {
+        "challenger": row["address"] == rollout.challenger,
+        "user": row["user"] or row["inference_id"],  # an anonymous request is routed for itself
+        "served_at": served_at,
+        "latency_ms": row["latency_ms"],
+        "tokens": row["answer_tokens"],
+        "failed": failed,
+        "refused": not failed and _refuses(row["answer"]),
+        "judged_at": served_at if failed else said.judged_at,
+        "reward": 0.0 if failed else said.reward,
+        "thumb": said.thumb,
+        "edit": said.edit,
+        "escalated": said.escalated,
+    }
+
+
+@lru_cache(maxsize=10_000)
+def _refuses(answer: str) -> bool:
+    return refusal(answer, _LOOKS_LIKE) is not None
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float] | None:
+    if not len(values):
         return None
-    return {f"p{share}": round(float(np.percentile(known, share)), 1) for share in (50, 95)}
+    return {f"p{share}": round(float(np.percentile(values, share)), 1) for share in (50, 95)}

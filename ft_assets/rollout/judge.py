@@ -2,19 +2,22 @@
 
 import math
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from ft_assets.rollout.error_rate import fails_too_often
-from ft_assets.rollout.evidence import Answer, Evidence, figures
+from ft_assets.rollout.evidence import Answers, Evidence, figures
 from ft_assets.rollout.rollout import Rollout
 from ft_assets.rollout.sample_ratio import log_evidence
 from ft_assets.rollout.sequential import difference
+from ft_assets.rollout.signals import REWARD, SIGNALS, Signal, matches
+from ft_assets.rollout.weighing import doubtful, failing_at, harm_at, weigh_signal
 
-Move = Literal["wait", "step", "promote", "rollback", "hold"]
+Move = Literal["wait", "step", "promote", "rollback", "hold", "pause", "resume", "abort"]
 
 _RATIO_ALARM = math.log(1e4)
 """A split that is as planned is called wrong in at most one of 10,000 steps."""
+_SETTLES = 5.0
+"""Seconds until every replica has heard of the first users' share."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Verdict:
     """One look at a rollout: the move, why, and the numbers behind it.
 
     `figures` holds both arms' numbers, the difference of mean rewards (challenger - control) with the bounds
-    `low` and `high`, and `judged_at_step`, the challenger's answers judged since the step began.
+    `low` and `high`, `judged_at_step`, the challenger's answers judged since the step began, the `pairs` of the
+    shadow step, and `signals`, each as `weigh_signal` has it.
     """
 
     rollout: str
@@ -33,68 +37,87 @@ class Verdict:
     figures: dict[str, Any]
 
 
-def judge(rollout: Rollout, evidence: Evidence) -> Verdict:
-    """Look at the evidence so far. Harm is looked for first; a held rollout can only be rolled back."""
+def judge(rollout: Rollout, evidence: Evidence, now: datetime) -> Verdict:
+    """Look at the evidence so far. Harm is looked for first; a held or paused rollout can only be rolled back."""
     numbers = weigh(rollout, evidence)
     move, reason = (
-        _harm(rollout, evidence, numbers)
+        harm(rollout, evidence, numbers)
         or _waits_for_a_person(rollout)
+        or _overdue(rollout, now)
         or _unplanned_split(rollout, evidence)
-        or _progress(rollout, numbers)
+        or _progress(rollout, numbers, now)
     )
     return Verdict(rollout.id, rollout.candidate, rollout.challenger, move, reason, numbers)
 
 
 def weigh(rollout: Rollout, evidence: Evidence) -> dict[str, Any]:
     """The figures of a verdict."""
-    interval = difference(evidence.judged(), rollout.plan.alpha)
-    challenger, control = figures(evidence.of(True)), figures(evidence.of(False))
+    reward = SIGNALS[0]
+    found = matches(reward, reward.read(evidence)).means
+    interval = difference(found[:, 1] - found[:, 0], rollout.plan.alpha, rollout.plan.margin)
+    shown = evidence.shadow if rollout.is_shadow else evidence.live
+    challenger, control = (figures(shown.take(shown.challenger == side)) for side in (True, False))
     means = (challenger["mean_reward"], control["mean_reward"])
     return {
         "challenger": challenger,
         "control": control,
         "difference": None if None in means else round(means[0] - means[1], 4),
         "interval": {name: round(bound, 6) for name, bound in asdict(interval).items()},
-        "judged_at_step": sum(_judged_since(evidence.of(True), rollout.step_began_at)),
+        "judged_at_step": _judged_since(evidence.of(True), rollout.step_began_at),
+        "pairs": evidence.pairs,
+        "signals": {signal.name: weigh_signal(signal, evidence, rollout.plan) for signal in SIGNALS},
     }
 
 
-def _judged_since(answers: list[Answer], time: datetime) -> list[bool]:
-    return [answer.judged_at is not None and answer.judged_at >= time for answer in answers]
-
-
-def _harm(rollout: Rollout, evidence: Evidence, numbers: dict[str, Any]) -> tuple[Move, str] | None:
+def harm(rollout: Rollout, evidence: Evidence, numbers: dict[str, Any]) -> tuple[Move, str] | None:
+    """A rollback and its reason, where it is proven that the challenger is worse in any way."""
     answers = evidence.of(True)
-    if fails_too_often((answer.failed for answer in answers), rollout.plan.max_error_rate):
+    if failing_at(evidence, rollout.plan) is not None:
         allowed = f"{rollout.plan.max_error_rate:.0%}"
         return "rollback", (
-            f"{rollout.challenger} fails too often: {numbers['challenger']['failed']} of {len(answers)} answers "
-            f"failed, the latest at more than the allowed {allowed}"
+            f"{rollout.challenger} fails too often: {int(answers.failed.sum())} of {len(answers)} answers "
+            f"failed, at some time more than the allowed {allowed}"
         )
-    if numbers["interval"]["high"] < 0:
-        return "rollback", f"{rollout.challenger} is worse than {rollout.control}: {compare(numbers)}"
+    for signal in SIGNALS:
+        if harm_at(signal, evidence, rollout.plan) is not None:
+            said = compare(numbers) if signal.name == REWARD else describe(signal, numbers)
+            return "rollback", f"{rollout.challenger} is worse than {rollout.control}: {said}"
     return None
 
 
+def _judged_since(answers: Answers, time: datetime) -> int:
+    return int((answers.judged_at >= time.timestamp()).sum())
+
+
 def _waits_for_a_person(rollout: Rollout) -> tuple[Move, str] | None:
-    if rollout.state != "held":
+    if rollout.state not in ("held", "paused"):
         return None
-    return "wait", f"held: a person decides. {what_to_do(rollout)}"
+    return "wait", f"{rollout.state}: a person decides. {what_to_do(rollout)}"
+
+
+def _overdue(rollout: Rollout, now: datetime) -> tuple[Move, str] | None:
+    hours = rollout.plan.max_hours
+    if hours is None or now - rollout.asked_at < timedelta(hours=hours):
+        return None
+    return "hold", f"not decided within {hours:g} hours. {what_to_do(rollout)}"
 
 
 def _unplanned_split(rollout: Rollout, evidence: Evidence) -> tuple[Move, str] | None:
     """A share of users that the plan cannot explain.
 
     Users are counted, as users are what is dealt to the arms. An answer that began before the step's
-    weight was known everywhere followed the weight before, so both weights are as planned.
+    weight was known everywhere followed the weight before, so both weights are as planned. After a shadow that
+    would explain even that nobody gets the challenger, so the first seconds are left out instead.
     """
-    recent = [answer for answer in evidence.answers if answer.served_at >= rollout.step_began_at]
-    users = {
-        challenger: {a.user for a in recent if a.challenger == challenger} for challenger in (True, False)
-    }
-    count, total = len(users[True]), len(users[True]) + len(users[False])
-    earlier = rollout.plan.steps[max(rollout.step - 1, 0)]
-    if log_evidence(count, total, earlier, rollout.weight) < _RATIO_ALARM:
+    if rollout.is_shadow:
+        return None
+    before = rollout.plan.shares[max(rollout.step - 1, 0)]
+    since = rollout.step_began_at.timestamp() + (0.0 if before else _SETTLES)
+    live = evidence.live
+    recent = live.take(live.served_at >= since)
+    users = [set(recent.user[recent.challenger == side]) for side in (True, False)]
+    count, total = len(users[0]), len(users[0]) + len(users[1])
+    if log_evidence(count, total, before or rollout.weight, rollout.weight) < _RATIO_ALARM:
         return None
     return "hold", (
         f"the challenger got {count} of {total} users at this step and {rollout.weight:.0%} was planned, so the arms "
@@ -102,24 +125,68 @@ def _unplanned_split(rollout: Rollout, evidence: Evidence) -> tuple[Move, str] |
     )
 
 
-def _progress(rollout: Rollout, numbers: dict[str, Any]) -> tuple[Move, str]:
-    plan, judged, control = rollout.plan, numbers["judged_at_step"], numbers["control"]["judged"]
-    if judged < plan.min_requests or control < plan.min_requests:
-        return "wait", (
-            f"{judged} of {plan.min_requests} answers of the challenger were judged at this step, and {control} of "
-            f"{plan.min_requests} of {rollout.control}"
-        )
-    last = rollout.step + 1 == len(plan.steps)
-    if last and numbers["interval"]["low"] > -plan.margin:
-        return "promote", f"{rollout.challenger} is no worse than {rollout.control}: {compare(numbers)}"
-    if not last and numbers["difference"] > -plan.margin:
-        share = f"{plan.steps[rollout.step + 1]:.0%}"
-        return "step", f"no sign of harm, so {rollout.challenger} takes {share}: {compare(numbers)}"
-    if judged >= plan.max_requests:
-        return "hold", (
-            f"undecided after {judged} judged answers at this step: {compare(numbers)}. {what_to_do(rollout)}"
-        )
-    return "wait", f"undecided: {compare(numbers)}; a loss of {plan.margin:g} is not yet ruled out"
+def _progress(rollout: Rollout, numbers: dict[str, Any], now: datetime) -> tuple[Move, str]:
+    plan = rollout.plan
+    lacking = _too_few(rollout, numbers)
+    if lacking is not None:
+        return "wait", lacking
+    if plan.min_minutes and now - rollout.step_began_at < timedelta(minutes=plan.min_minutes):
+        return "wait", f"enough answers, but a step takes {plan.min_minutes:g} minutes at least"
+    doubts = [describe(signal, numbers) for signal in SIGNALS if _doubted(signal, rollout, numbers)]
+    last = rollout.step + 1 == len(plan.shares)
+    said = _seen(rollout, numbers)
+    if not doubts and last and numbers["interval"]["low"] > -plan.margin:
+        return "promote", f"{rollout.challenger} is no worse than {rollout.control}: {said}"
+    if not doubts and not last and (rollout.is_shadow or numbers["difference"] > -plan.margin):
+        share = f"{plan.shares[rollout.step + 1]:.0%}"
+        return "step", f"no sign of harm, so {rollout.challenger} takes {share}: {said}"
+    doubt = "; ".join([said, *doubts])
+    count = _count(rollout, numbers)
+    if count >= plan.max_requests:
+        return "hold", f"undecided after {count} answers at this step: {doubt}. {what_to_do(rollout)}"
+    return "wait", f"undecided: {doubt}; a loss of {plan.margin:g} is not yet ruled out"
+
+
+def _too_few(rollout: Rollout, numbers: dict[str, Any]) -> str | None:
+    """What a step still lacks; a shadow step counts pairs, any other the judged answers of both arms."""
+    if rollout.is_shadow and rollout.plan.shadow is not None:
+        needed = rollout.plan.shadow.min_requests
+        if numbers["pairs"] >= needed:
+            return None
+        return f"{numbers['pairs']} of {needed} requests were answered by both arms"
+    needed, judged, control = (
+        rollout.plan.min_requests,
+        numbers["judged_at_step"],
+        numbers["control"]["judged"],
+    )
+    if judged >= needed and control >= needed:
+        return None
+    return (
+        f"{judged} of {needed} answers of the challenger were judged at this step, and {control} of "
+        f"{needed} of {rollout.control}"
+    )
+
+
+def _count(rollout: Rollout, numbers: dict[str, Any]) -> int:
+    return numbers["pairs"] if rollout.is_shadow else numbers["judged_at_step"]
+
+
+def _doubted(signal: Signal, rollout: Rollout, numbers: dict[str, Any]) -> bool:
+    # The reward has its own rule: its plain means are compared.
+    return signal.name != REWARD and doubtful(signal, numbers["signals"][signal.name], rollout.plan)
+
+
+def _seen(rollout: Rollout, numbers: dict[str, Any]) -> str:
+    return f"{numbers['pairs']} mirrored requests" if rollout.is_shadow else compare(numbers)
+
+
+def describe(signal: Signal, numbers: dict[str, Any]) -> str:
+    """One signal of both arms side by side, in words."""
+    found = numbers["signals"][signal.name]
+    return (
+        f"{signal.name} {found['challenger']:.3f} against {found['control']:.3f}, a {found['measure']} between "
+        f"{found['low']:.3f} and {found['high']:.3f}"
+    )
 
 
 def compare(numbers: dict[str, Any]) -> str:
@@ -135,8 +202,8 @@ def compare(numbers: dict[str, Any]) -> str:
 
 
 def what_to_do(rollout: Rollout) -> str:
-    """How a person answers a held rollout."""
+    """How a person answers a held or paused rollout."""
     return (
-        f"`ft-assets rollback {rollout.model}` ends it; materializing {rollout.model}/deployment for "
-        f"{rollout.candidate} again lets it go on"
+        f"`ft-assets rollout {rollout.model}` shows it, with `--approve` it takes the next step, with `--resume` it "
+        f"goes on; `ft-assets rollback {rollout.model}` ends it"
     )

@@ -1,14 +1,15 @@
 """The report of a rollout that has ended: what was tried, on how much traffic, and why it ended so."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ft_assets.errors import Refused
 from ft_assets.registry.ledger import Entry, entries
 from ft_assets.rollout.evidence import read_evidence
-from ft_assets.rollout.judge import weigh
-from ft_assets.rollout.rollout import Rollout, rollouts_of
+from ft_assets.rollout.judge import judge, weigh
+from ft_assets.rollout.rollout import Rollout, open_rollout, rollouts_of
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import find_record
 
@@ -52,8 +53,36 @@ def canary_report(home: Home, model: str, candidate: str) -> dict[str, Any]:
         "verdict": moves[-1].reason,
         "steps": [_step(move) for move in moves],
         "requests": {rollout.challenger: len(evidence.of(True)), rollout.control: len(evidence.of(False))},
+        "mirrored": evidence.pairs,
         "figures": rollout.verdict["figures"] if rollout.verdict else weigh(rollout, evidence),
         "plan": rollout.plan.model_dump(mode="json"),
+    }
+
+
+def standing(home: Home, model: str) -> dict[str, Any]:
+    """How the open rollout of a model stands now, as JSON values; looking changes nothing.
+
+    Raises:
+        Refused: none is open.
+    """
+    rollout = open_rollout(home, model)
+    if rollout is None:
+        raise Refused(
+            f"{model} has no open rollout; `ft-assets history {model}` tells how the last one ended"
+        )
+    verdict = judge(rollout, read_evidence(home, rollout), datetime.now(UTC))
+    return {
+        "rollout": rollout.id,
+        "candidate": rollout.candidate,
+        "challenger": rollout.challenger,
+        "control": rollout.control,
+        "state": rollout.state,
+        "shadow": rollout.is_shadow,
+        "step": rollout.step,
+        "weight": rollout.weight,
+        "next": verdict.move,
+        "reason": verdict.reason,
+        "figures": verdict.figures,
     }
 
 
@@ -77,6 +106,8 @@ def to_markdown(report: dict[str, Any]) -> str:
         _arm(report["control"], figures["control"]),
         "",
         _difference(figures, report["plan"]["alpha"]),
+        "",
+        *_signals(figures.get("signals", {})),
         "",
         "| time | move | share of users | by | reason |",
         "|---|---|---|---|---|",
@@ -104,6 +135,19 @@ def _arm(address: str, numbers: dict[str, Any]) -> str:
     times = f"{latency['p50']:.0f} / {latency['p95']:.0f}" if latency else "-"
     counts = " | ".join(str(numbers[name]) for name in ("requests", "failed", "judged"))
     return f"| {address} | {counts} | {mean} | {times} |"
+
+
+def _signals(signals: dict[str, Any]) -> list[str]:
+    rows = [
+        f"| {name} ({found['better']} is better) | {_number(found['challenger'])} | {_number(found['control'])} "
+        f"| {found['measure']} | {found['low']:.3f} to {found['high']:.3f} |"
+        for name, found in signals.items()
+    ]
+    return ["| signal | challenger | control | compared by | bounds |", "|---|---|---|---|---|", *rows]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _difference(figures: dict[str, Any], alpha: float) -> str:

@@ -6,15 +6,24 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ft_assets.recipe import Rollout as Plan
+from ft_assets.recipe_rollout import Rollout as Plan
 from ft_assets.registry.routing import OPEN_STATES
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import promotion_ledger, rollouts
 
+CONTROLLER = "canary controller"
+"""Who the ledger names for moves that the evidence made."""
+
 
 @dataclass(frozen=True)
 class Rollout:
-    """A row of table `rollouts`, and when its present step began. `step` counts from 0."""
+    """A row of table `rollouts`, and what the ledger knows of its present step.
+
+    Attributes:
+        step: index into the plan's shares.
+        step_began_at: when the counts of the present step began.
+        asked_at: the start, or a person's last word on it.
+    """
 
     id: str
     model: str
@@ -30,11 +39,17 @@ class Rollout:
     started_at: datetime
     updated_at: datetime
     step_began_at: datetime
+    asked_at: datetime
 
     @property
     def is_open(self) -> bool:
-        """Whether it still has traffic."""
+        """Whether it still has traffic, or shadows it."""
         return self.state in OPEN_STATES
+
+    @property
+    def is_shadow(self) -> bool:
+        """Whether no user gets the challenger's answers: it only sees copies of the requests."""
+        return self.plan.shares[self.step] == 0
 
 
 def open_rollout(home: Home, model: str) -> Rollout | None:
@@ -52,17 +67,24 @@ def rollouts_of(home: Home, model: str, candidate: str | None = None) -> list[Ro
 
 
 def _find(home: Home, *conditions: sa.ColumnElement[bool]) -> list[Rollout]:
-    # A model has one open rollout at most, so its latest move since a rollout's start began that one's step.
     ledger = promotion_ledger
-    began = (
-        sa.select(sa.func.max(ledger.c.at))
-        .where(
-            ledger.c.model == rollouts.c.model,
-            ledger.c.address == rollouts.c.challenger,
-            ledger.c.action.in_(("canary", "step")),
-        )
-        .scalar_subquery()
-    )
-    query = sa.select(rollouts, began.label("step_began_at")).where(*conditions)
+    by_person = sa.and_(ledger.c.by != CONTROLLER, ledger.c.action.in_(("step", "resume")))
+    query = sa.select(
+        rollouts,
+        _latest(ledger.c.action.in_(("canary", "step"))).label("step_began_at"),
+        _latest(sa.or_(ledger.c.action == "canary", by_person)).label("asked_at"),
+    ).where(*conditions)
     found = home.database.rows(query.order_by(rollouts.c.started_at, rollouts.c.id))
     return [Rollout(**{**row, "plan": Plan.model_validate(row["plan"])}) for row in found]
+
+
+def _latest(which: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    """Time of the challenger's latest move of a kind.
+
+    A model has one open rollout at most, so the latest move since a rollout's start is of that rollout.
+    """
+    mine = (
+        promotion_ledger.c.model == rollouts.c.model,
+        promotion_ledger.c.address == rollouts.c.challenger,
+    )
+    return sa.select(sa.func.max(promotion_ledger.c.at)).where(*mine, which).scalar_subquery()

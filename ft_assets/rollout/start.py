@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from ft_assets.errors import Refused
-from ft_assets.recipe import Rollout as Plan
+from ft_assets.recipe_rollout import Rollout as Plan
 from ft_assets.registry.ledger import BASE, append, champion_query, lock
 from ft_assets.registry.releases import proof_of, release_of
 from ft_assets.registry.routing import OPEN_STATES
@@ -21,7 +21,7 @@ def start(home: Home, model: str, candidate: str, by: str) -> Rollout:
     """Give a released candidate its first share of traffic, against the champion (or the base).
 
     For a candidate whose rollout is running this changes nothing, so a crashed caller may call again; one
-    whose rollout is held goes on at its step, with new counts.
+    whose rollout is held goes on at its step, with new counts. A paused one stays paused.
 
     Raises:
         Refused: it was not released, its proof no longer holds, it is the champion, or another runs.
@@ -59,14 +59,15 @@ def _begin(connection: sa.Connection, release: Release, champion: str, plan: Pla
         "salt": secrets.token_hex(16),
         "state": "running",
         "step": 0,
-        "weight": plan.steps[0],
+        "weight": plan.shares[0],
         "plan": plan.model_dump(mode="json"),
         "started_at": now,
         "updated_at": now,
     }
     connection.execute(sa.insert(rollouts).values(row))
-    reason = f"{release.address} starts with {plan.steps[0]:.0%} of users against {champion}"
-    details = {"rollout": row["id"], "step": 0, "weight": plan.steps[0]}
+    share = "as a shadow" if plan.shadow else f"with {plan.steps[0]:.0%} of users"
+    reason = f"{release.address} starts {share} against {champion}"
+    details = {"rollout": row["id"], "step": 0, "weight": plan.shares[0]}
     append(connection, release.model, "canary", release.address, champion, by, reason, details)
 
 

@@ -1,30 +1,71 @@
 """Who may ask: bearer keys, of which the server holds only hashes.
 
+Keys are those of `ft-assets keys`, and those of a file that an orchestrator mounts.
+
 Environment:
-    FT_ASSETS_API_KEYS_FILE: file with the sha256 of each key in hex, one a line; `#` starts a comment.
+    FT_ASSETS_API_KEYS_FILE: file with the sha256 of each key in hex, one a line; `#` starts a comment. Such a key has
+        the scopes infer and feedback, and no limit of its own.
 """
 
 import hashlib
 import hmac
 import ipaddress
+import math
 import os
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ft_assets.errors import WrongInput
+from ft_assets.serving.keys import ApiKey
+from ft_assets.serving.keys import Scope as KeyScope
 from ft_assets.serving.problems import ApiProblem
+from ft_assets.serving.rates import Rates
 
 KEYS_FILE = "FT_ASSETS_API_KEYS_FILE"
 HOW_TO_MAKE_ONE = (
-    "make a key with `openssl rand -hex 32 | tee api.key | tr -d '\\n' | sha256sum | cut -c1-64 > api.keys`, "
-    f"set {KEYS_FILE}=api.keys, and give clients the key in api.key as `Authorization: Bearer KEY`"
+    "make a key with `ft-assets keys add NAME`, and give it to clients, who send `Authorization: Bearer KEY`"
+)
+IN_A_FILE = (
+    f"{KEYS_FILE} names a file with one line for each key, made by `printf %s KEY | sha256sum | cut -c1-64`"
 )
 
 
-def read_keys() -> tuple[bytes, ...]:
-    """Sha256 digests of the keys that may ask; empty when no file is named.
+@dataclass(frozen=True)
+class Caller:
+    """Who asks. Without a key it is someone on this machine, who may do everything."""
+
+    key: ApiKey | None
+
+    @property
+    def key_id(self) -> str | None:
+        """How interactions name the caller."""
+        return self.key and self.key.id
+
+    @property
+    def admin(self) -> bool:
+        """Whether the caller may act for others."""
+        return self.key is None or self.key.may("admin")
+
+
+def caller_of(request: Request, scope: KeyScope) -> Caller:
+    """Who sent a request that `Access` has let in.
+
+    Raises:
+        ApiProblem: 403, their key lacks a scope.
+    """
+    caller: Caller = request.state.caller
+    if caller.key is not None and not caller.key.may(scope):
+        raise ApiProblem(403, f"this key has no scope {scope!r}", code="missing_scope")
+    return caller
+
+
+def read_keys() -> tuple[ApiKey, ...]:
+    """The keys of the file; empty when no file is named.
 
     Raises:
         WrongInput: the file cannot be read, is empty, or has a line that is no digest.
@@ -35,15 +76,18 @@ def read_keys() -> tuple[bytes, ...]:
     try:
         lines = Path(name).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongInput(f"{KEYS_FILE}={name} cannot be read ({error}); {HOW_TO_MAKE_ONE}") from error
+        raise WrongInput(f"{KEYS_FILE}={name} cannot be read ({error}); {IN_A_FILE}") from error
     digests = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
     for number, digest in digests:
         if digest and not re.fullmatch("[0-9a-fA-F]{64}", digest):
             # The line may be a key that was pasted unhashed, so it is not repeated.
-            raise WrongInput(f"{name}:{number} is not the sha256 of a key in hex; {HOW_TO_MAKE_ONE}")
-    keys = tuple(bytes.fromhex(digest) for _, digest in digests if digest)
+            raise WrongInput(f"{name}:{number} is not the sha256 of a key in hex; {IN_A_FILE}")
+    scopes = frozenset({"infer", "feedback"})
+    keys = tuple(
+        ApiKey(f"file-{digest[:8].lower()}", bytes.fromhex(digest), scopes) for _, digest in digests if digest
+    )
     if not keys:
-        raise WrongInput(f"{name} holds no key; {HOW_TO_MAKE_ONE}")
+        raise WrongInput(f"{name} holds no key; {IN_A_FILE}")
     return keys
 
 
@@ -62,30 +106,45 @@ class Access:
 
     Args:
         app: what it guards.
-        keys: sha256 digests of the keys.
+        keys: gives the keys that open something now.
     """
 
-    def __init__(self, app: ASGIApp, keys: tuple[bytes, ...]) -> None:
+    def __init__(self, app: ASGIApp, keys: Callable[[], Sequence[ApiKey]]) -> None:
         self.app = app
         self.keys = keys
+        self.rates = Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = self._problem(scope) if scope["type"] == "http" else None
-        await (problem.response() if problem else self.app)(scope, receive, send)
+        try:
+            if scope["type"] == "http":
+                scope.setdefault("state", {})["caller"] = self._caller(scope)
+        except ApiProblem as problem:
+            return await problem.response()(scope, receive, send)
+        await self.app(scope, receive, send)
 
-    def _problem(self, scope: Scope) -> ApiProblem | None:
-        if self.keys:
-            return None if self._holds_key(scope) else _UNKNOWN_KEY
+    def _caller(self, scope: Scope) -> Caller:
+        keys = self.keys()
+        if keys:
+            return Caller(self._known(scope, keys))
         # `server` is the local end of this very connection, whatever address the process was told to bind.
-        local = (scope.get("server") or ("",))[0]
-        return None if is_loopback(local) else _NO_KEYS
+        if not is_loopback((scope.get("server") or ("",))[0]):
+            raise _NO_KEYS
+        return Caller(None)
 
-    def _holds_key(self, scope: Scope) -> bool:
+    def _known(self, scope: Scope, keys: Sequence[ApiKey]) -> ApiKey:
         given = dict(scope["headers"]).get(b"authorization", b"")
         scheme, _, key = given.partition(b" ")
         digest = hashlib.sha256(key.strip()).digest()
-        matches = [hmac.compare_digest(digest, known) for known in self.keys]  # all, so time tells nothing
-        return scheme.lower() == b"bearer" and any(matches)
+        found = [
+            known for known in keys if hmac.compare_digest(digest, known.digest)
+        ]  # all, so time tells nothing
+        if scheme.lower() != b"bearer" or not found:
+            raise _UNKNOWN_KEY
+        if (rate := found[0].per_minute) and (seconds := self.rates.take(found[0].id, rate)):
+            message = f"this key may ask {rate} times a minute; try again in {math.ceil(seconds)} s"
+            headers = {"Retry-After": str(math.ceil(seconds))}
+            raise ApiProblem(429, message, code="rate_limit_exceeded", headers=headers)
+        return found[0]
 
 
 _UNKNOWN_KEY = ApiProblem(

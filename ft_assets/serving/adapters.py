@@ -1,4 +1,4 @@
-"""Which adapters are in memory: those that are routed, and those that were asked for by name lately."""
+"""Which adapters are in memory: those that are routed, and those that were asked for lately, within a budget."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ from typing import Any
 
 from ft_assets.errors import Refused
 from ft_assets.serving.engine import EngineThread
+from ft_assets.serving.limits import Limits
 from ft_assets.serving.metrics import ADAPTERS
 from ft_assets.serving.proof import check_proof
 from ft_assets.storage.home import Home
@@ -33,16 +34,25 @@ class Adapters:
         home: holds the artifacts.
         engine: gets the adapters, each named by its digest.
         base_digest: the base in memory; an adapter of another base would answer nonsense.
+        max_bytes: of adapters in memory. Beyond it the one used longest ago goes, routed or not; it comes back when it
+            is asked for. What answers at this moment always stays.
         keep_seconds: how long an adapter that is no longer routed stays after its last use.
     """
 
     def __init__(
-        self, home: Home, engine: EngineThread, base_digest: str, keep_seconds: float = 600.0
+        self,
+        home: Home,
+        engine: EngineThread,
+        base_digest: str,
+        max_bytes: int = Limits.adapter_bytes,
+        keep_seconds: float = 600.0,
     ) -> None:
         self._home = home
         self._engine = engine
         self._base = base_digest
+        self._max_bytes = max_bytes
         self._keep_seconds = keep_seconds
+        self._sizes: dict[str, int] = {}
         self._loads: dict[str, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._failed_at: dict[str, float] = {}
@@ -81,12 +91,15 @@ class Adapters:
         """Load what is routed and drop what nobody needs, in the background."""
         wanted = {release.adapter_digest: release for release in routed}
         for digest, release in wanted.items():
-            if digest not in self._loads:
-                self._in_background(self.load(release))
+            if digest not in self._loads and digest not in self._sizes:
+                self._in_background(
+                    self.load(release)
+                )  # once: what the budget drops comes back when it is asked for
         now = time.monotonic()
         for digest, task in list(self._loads.items()):
             idle = now - self._used_at.get(digest, now)
             if task.done() and digest not in wanted and not self._uses[digest] and idle > self._keep_seconds:
+                self._sizes.pop(digest, None)
                 self._in_background(self._drop(digest, self._loads.pop(digest)))
 
     async def settled(self) -> None:
@@ -111,6 +124,7 @@ class Adapters:
         digest = release.adapter_digest
         try:
             folder = await asyncio.to_thread(self._checked, release)
+            self._sizes[digest] = (folder / "adapter_model.safetensors").stat().st_size
             await self._engine.call(lambda engine: engine.add_adapter(digest, folder))
         except Exception as error:
             self._failed_at[digest] = time.monotonic()
@@ -118,6 +132,21 @@ class Adapters:
         self._used_at[digest] = time.monotonic()
         ADAPTERS.inc()
         log.info("%s is loaded", release.address)
+        self._shrink(digest)
+
+    def _shrink(self, newest: str) -> None:
+        """Drop what was used longest ago until the rest fits the budget."""
+        idle = [
+            digest
+            for digest, task in self._loads.items()
+            if digest != newest and task.done() and not self._uses[digest] and digest in self._sizes
+        ]
+        loaded = sum(self._sizes[digest] for digest in [*self._loads] if digest in self._sizes)
+        for digest in sorted(idle, key=lambda digest: self._used_at.get(digest, 0.0)):
+            if loaded <= self._max_bytes:
+                return
+            loaded -= self._sizes[digest]
+            self._in_background(self._drop(digest, self._loads.pop(digest)))
 
     def _checked(self, release: Release) -> Path:
         if release.base_digest != self._base:

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from ft_assets.evaluation.generation import Request, Token
+from ft_assets.evaluation.decoding import Token
+from ft_assets.evaluation.generation import Request
 from ft_assets.registry.ledger import BASE
 from ft_assets.registry.routing import Arm
 from ft_assets.serving import metrics
@@ -41,11 +42,14 @@ class Answer:
     slice: str
     started: float
     inference_id: str
+    api_key: str | None = None
+    streamed: bool = False
+    pair: str | None = None
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     address: str = BASE
     rollout: str | None = None
     text: str = ""
-    answer_tokens: int = 0
+    tokens: list[Token] = field(default_factory=list)
     finish: str | None = None
     first_token_seconds: float | None = None
     error: str | None = None
@@ -55,8 +59,17 @@ class Answer:
         if self.first_token_seconds is None:
             self.first_token_seconds = time.perf_counter() - self.started
         self.text += token.text
-        self.answer_tokens += 1
+        self.tokens.append(token)
         self.finish = token.finish
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens made so far, the end token included."""
+        return len(self.tokens)
+
+    def again(self, error: str | None = None) -> "Answer":
+        """The same question with nothing answered yet, under an id of its own."""
+        return replace(self, inference_id=new_inference_id(), error=error, tokens=[], text="", finish=None)
 
     def interaction(self) -> Interaction:
         """The row to record now."""
@@ -66,7 +79,7 @@ class Answer:
             address=self.address,
             rollout=self.rollout,
             user=self.user,
-            messages=[{"role": turn.role, "content": turn.content} for turn in self.messages],
+            messages=[turn.model_dump(exclude_none=True) for turn in self.messages],
             answer=self.text,
             slice=self.slice,
             prompt_tokens=self.prompt_tokens,
@@ -74,6 +87,9 @@ class Answer:
             latency_ms=(time.perf_counter() - self.started) * 1000,
             error=self.error,
             created_at=self.created_at,
+            shadow=self.pair is not None,
+            pair=self.pair,
+            api_key=self.api_key,
         )
 
 
@@ -87,19 +103,20 @@ class Answerer:
         self._recorder = recorder
         self._rows: set[asyncio.Task[None]] = set()
 
-    async def texts(self, answer: Answer) -> AsyncGenerator[str, None]:
-        """Pieces of text as they are made; ends once the answer is recorded. Closing it stops the work.
+    async def tokens(self, answer: Answer) -> AsyncGenerator[Token, None]:
+        """Tokens as they are made; ends once the answer is recorded. Closing it stops the work.
+
+        If the champion takes over from a challenger, `answer` starts anew; of a streamed answer only before its first
+        token, as nothing given out can be taken back.
 
         Raises:
             Busy: too many requests wait; nothing is recorded.
             EngineFailed, AdapterUnavailable: recorded as an error of the arm that should have answered.
         """
         try:
-            async with self._arm(answer), aclosing(self._engine.stream(answer.request)) as tokens:
+            async with aclosing(self._with_fallback(answer)) as tokens:
                 async for token in tokens:
-                    answer.add(token)
-                    if token.text:
-                        yield token.text
+                    yield token
         except Busy:
             metrics.REQUESTS.labels(answer.address, "busy").inc()
             raise
@@ -112,39 +129,81 @@ class Answerer:
             self._close(answer, "cancelled")  # not awaited: nothing may be awaited in a cancelled task
             raise
         await self._close(answer, "ok")
+        if answer.choice.shadow is not None:
+            self._mirror(answer, answer.choice.shadow)
+
+    async def _with_fallback(self, answer: Answer) -> AsyncGenerator[Token, None]:
+        choice = answer.choice
+        try:
+            async with aclosing(self._by(answer, choice.arm, choice.rollout)) as tokens:
+                async for token in tokens:
+                    yield token
+            return
+        except (EngineFailed, AdapterUnavailable) as error:
+            if choice.fallback is None or (answer.streamed and answer.tokens) or not self._engine.alive:
+                raise
+            self._note_broken(answer, str(error))
+        answer.text, answer.tokens, answer.finish, answer.first_token_seconds = "", [], None, None
+        # The champion did not get this user by lot, so the answer is no evidence for the rollout.
+        async with aclosing(self._by(answer, choice.fallback, None)) as tokens:
+            async for token in tokens:
+                yield token
+
+    async def _by(
+        self, answer: Answer, arm: Arm, rollout: str | None, background: bool = False
+    ) -> AsyncGenerator[Token, None]:
+        """Tokens of one arm."""
+        answer.address, answer.rollout = arm.address, rollout
+        async with AsyncExitStack() as stack:
+            if arm.address != BASE:
+                release = self._routes.picture.releases.get(arm.address)
+                if release is None:
+                    raise AdapterUnavailable(f"{arm.address} is not released")
+                await stack.enter_async_context(self._adapters.using(release))
+            answer.request = replace(answer.request, adapter=arm.adapter_digest)
+            stream = await stack.enter_async_context(
+                aclosing(self._engine.stream(answer.request, background))
+            )
+            async for token in stream:
+                answer.add(token)
+                yield token
+
+    def _mirror(self, answer: Answer, challenger: Arm) -> None:
+        """Ask the challenger what the champion has answered, for the rollout alone to see."""
+        shadow = answer.again()
+        shadow.pair, shadow.streamed, shadow.created_at = answer.inference_id, False, datetime.now(UTC)
+        shadow.started, shadow.first_token_seconds = time.perf_counter(), None
+        task = asyncio.create_task(self._shadow(shadow, challenger))
+        self._rows.add(task)
+        task.add_done_callback(self._rows.discard)
+
+    async def _shadow(self, shadow: Answer, challenger: Arm) -> None:
+        status = "ok"
+        try:
+            async with aclosing(
+                self._by(shadow, challenger, shadow.choice.rollout, background=True)
+            ) as tokens:
+                async for _ in tokens:
+                    pass
+        except Busy:
+            metrics.SHADOWS.labels(challenger.address, "dropped").inc()
+            return
+        except (EngineFailed, AdapterUnavailable) as error:
+            if not self._engine.alive:  # the server stops: no fault of the challenger's
+                return
+            shadow.error, status = str(error), "error"
+        metrics.SHADOWS.labels(challenger.address, status).inc()
+        await self._recorder.record(shadow.interaction())
 
     async def finish(self) -> None:
         """Wait for rows that are being written."""
-        await asyncio.gather(*self._rows)
-
-    @asynccontextmanager
-    async def _arm(self, answer: Answer) -> AsyncIterator[None]:
-        choice = answer.choice
-        async with AsyncExitStack() as stack:
-            try:
-                await self._take(stack, answer, choice.arm, choice.rollout)
-            except AdapterUnavailable as error:
-                if choice.fallback is None:
-                    raise
-                self._note_broken(answer, str(error))
-                # The champion did not get this user by lot, so the answer is no evidence for the rollout.
-                await self._take(stack, answer, choice.fallback, None)
-            yield
-
-    async def _take(self, stack: AsyncExitStack, answer: Answer, arm: Arm, rollout: str | None) -> None:
-        answer.address, answer.rollout = arm.address, rollout
-        if arm.address != BASE:
-            release = self._routes.picture.releases.get(arm.address)
-            if release is None:
-                raise AdapterUnavailable(f"{arm.address} is not released")
-            await stack.enter_async_context(self._adapters.using(release))
-        answer.request = replace(answer.request, adapter=arm.adapter_digest)
+        await asyncio.gather(*self._rows, return_exceptions=True)
 
     def _note_broken(self, answer: Answer, error: str) -> None:
         """Leave a row of the challenger's failure: the rollout must see it, though the user does not."""
         log.error("%s cannot answer, so the champion does: %s", answer.address, error)
         metrics.FALLBACKS.labels(answer.address).inc()
-        self._close(replace(answer, inference_id=new_inference_id(), error=error), "error")
+        self._close(answer.again(error), "error")
 
     def _close(self, answer: Answer, status: str) -> asyncio.Task[None]:
         metrics.count(answer.address, status, answer.prompt_tokens, answer.answer_tokens)

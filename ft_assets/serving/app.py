@@ -1,6 +1,7 @@
 """The routes that clients know, as one Starlette application; BentoML adds health and metrics."""
 
-import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -11,51 +12,83 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ft_assets.serving import responses
-from ft_assets.serving.access import Access
+from ft_assets.serving.access import Access, caller_of
 from ft_assets.serving.body import read_body
-from ft_assets.serving.feedback import store_feedback
+from ft_assets.serving.feedback import Feedback
+from ft_assets.serving.keys import ApiKey
 from ft_assets.serving.problems import ApiProblem, answer_crash, answer_problem
-from ft_assets.serving.requests import FeedbackRequest
+from ft_assets.serving.requests import ChatRequest, FeedbackRequest, TextRequest
 
 if TYPE_CHECKING:  # it brings torch, which BentoML's supervisor shall not load
     from ft_assets.serving.runtime import Runtime
 
 
-def build_app(keys: tuple[bytes, ...]) -> Starlette:
+def build_app(file_keys: tuple[ApiKey, ...]) -> Starlette:
     """The application; `app.state.runtime` must be set before the first request.
 
     Args:
-        keys: sha256 digests of the API keys; without any, only loopback is answered.
+        file_keys: keys beside those of the database; without any, only loopback is answered.
     """
+
+    def keys() -> Sequence[ApiKey]:
+        runtime: Runtime = app.state.runtime
+        return [*file_keys, *runtime.routes.picture.keys]
+
     routes = [
         Route("/v1/chat/completions", _chat, methods=["POST"]),
+        Route("/v1/completions", _text, methods=["POST"]),
         Route("/v1/models", _models, methods=["GET"]),
         Route("/v1/models/{name}", _model, methods=["GET"]),
         Route("/v1/feedback", _feedback, methods=["POST"]),
+        Route("/healthz", _health, methods=["GET"]),
     ]
     handlers = {ApiProblem: answer_problem, HTTPException: _answer_http, Exception: answer_crash}
-    return Starlette(routes=routes, middleware=[Middleware(Access, keys)], exception_handlers=handlers)
+    app = Starlette(routes=routes, middleware=[Middleware(Access, keys)], exception_handlers=handlers)
+    return app
 
 
 async def _chat(request: Request) -> Response:
-    return await _runtime(request).chat.answer(request)
+    return await _runtime(request).chat.answer(request, ChatRequest)
+
+
+async def _text(request: Request) -> Response:
+    return await _runtime(request).chat.answer(request, TextRequest)
+
+
+async def _health(request: Request) -> Response:
+    alive = _runtime(request).alive
+    return JSONResponse({"alive": alive}, 200 if alive else 503)
 
 
 async def _models(request: Request) -> Response:
+    caller_of(request, "infer")
     return JSONResponse(responses.models(_runtime(request).routes.picture))
 
 
 async def _model(request: Request) -> Response:
+    caller_of(request, "infer")
     picture = _runtime(request).routes.picture
     return JSONResponse(responses.model(picture, request.path_params["name"]))
 
 
 async def _feedback(request: Request) -> Response:
     runtime = _runtime(request)
-    body = await read_body(request, FeedbackRequest)
-    author = runtime.users.of(body.user or request.headers.get("x-ft-user"))
-    stored = await asyncio.to_thread(store_feedback, runtime.home, body, author)
-    return JSONResponse({"inference_id": body.inference_id, "stored": True, "duplicate": not stored})
+    caller = caller_of(request, "feedback")
+    body = await read_body(request, FeedbackRequest, runtime.limits.body_bytes)
+    given = Feedback(
+        inference_id=body.inference_id,
+        kind=body.kind,
+        value=body.text(),
+        idempotency_key=body.idempotency_key,
+        author=runtime.users.of(body.user or request.headers.get("x-ft-user")),
+        api_key=caller.key_id,
+        any_answer=caller.admin,
+        received_at=datetime.now(UTC),
+    )
+    made = await runtime.recorder.feedback(given)
+    if made is None:  # it waits on disk for the database
+        return JSONResponse({"inference_id": body.inference_id, "stored": False, "queued": True}, 202)
+    return JSONResponse({"inference_id": body.inference_id, "stored": True, "duplicate": not made})
 
 
 async def _answer_http(_: Request, error: Exception) -> Response:

@@ -7,34 +7,32 @@ from starlette.requests import ClientDisconnect, Request
 
 from ft_assets.serving.problems import ApiProblem, invalid_body
 
-MAX_BYTES = 1 << 20
-
 T = TypeVar("T", bound=BaseModel)
 
 
-async def read_body(request: Request, shape: type[T]) -> T:
+async def read_body(request: Request, shape: type[T], max_bytes: int) -> T:
     """The body as a `shape`.
 
     Raises:
-        ApiProblem: 400 malformed, 413 longer than `MAX_BYTES`, 415 not declared as JSON.
+        ApiProblem: 400 malformed, 413 longer than `max_bytes`, 415 not declared as JSON.
     """
     declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if declared != "application/json":
         # Also keeps web pages out: a browser asks leave before it sends JSON to another site.
         raise ApiProblem(415, "send JSON, with `Content-Type: application/json`", code="not_json")
     try:
-        return shape.model_validate_json(await _bytes(request))
+        return shape.model_validate_json(await _bytes(request, max_bytes))
     except ValidationError as error:
         raise invalid_body(error) from error
 
 
-async def _bytes(request: Request) -> bytes:
+async def _bytes(request: Request, max_bytes: int) -> bytes:
     content = bytearray()
     try:
         async for chunk in request.stream():
             content += chunk
-            if len(content) > MAX_BYTES:
-                raise ApiProblem(413, f"a body has at most {MAX_BYTES} bytes", code="too_long")
+            if len(content) > max_bytes:
+                raise ApiProblem(413, f"a body has at most {max_bytes} bytes", code="too_long")
     except ClientDisconnect as error:
         raise ApiProblem(400, "the body was cut off", code="cut_off") from error
     return bytes(content)

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: from a request's body to its answer, whole or streamed."""
+"""`POST /v1/chat/completions` and `/v1/completions`: from a request's body to its answer, whole or streamed."""
 
 import asyncio
 import time
@@ -9,16 +9,21 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from ft_assets.evaluation.decoding import Token
 from ft_assets.evaluation.generation import Request
-from ft_assets.serving import metrics, responses
+from ft_assets.registry.ledger import BASE
+from ft_assets.serving import metrics, responses, traces
+from ft_assets.serving.access import Caller, caller_of
 from ft_assets.serving.adapters import AdapterUnavailable
 from ft_assets.serving.answers import Answer, Answerer, new_inference_id
 from ft_assets.serving.body import read_body
 from ft_assets.serving.engine import Busy, EngineFailed
 from ft_assets.serving.problems import ApiProblem
 from ft_assets.serving.prompts import Prompts
-from ft_assets.serving.requests import ChatRequest
-from ft_assets.serving.routes import Routes
+from ft_assets.serving.requests import ChatRequest, TextRequest
+from ft_assets.serving.responses import ChatFormat, Format, TextFormat
+from ft_assets.serving.routes import Choice, Routes
+from ft_assets.sources.example import Message
 from ft_assets.storage.pseudonyms import Pseudonyms
 
 MAX_SLICE = 64
@@ -30,66 +35,97 @@ class ClientLeft(Exception):
 
 
 class Chat:
-    """The endpoint."""
+    """The endpoints."""
 
-    def __init__(self, users: Pseudonyms, routes: Routes, prompts: Prompts, answerer: Answerer) -> None:
+    def __init__(
+        self, users: Pseudonyms, routes: Routes, prompts: Prompts, answerer: Answerer, max_bytes: int
+    ) -> None:
         self._users = users
         self._routes = routes
         self._prompts = prompts
         self._answerer = answerer
+        self._max_bytes = max_bytes
 
-    async def answer(self, http: HttpRequest) -> Response:
+    async def answer(self, http: HttpRequest, kind: type[ChatRequest] | type[TextRequest]) -> Response:
         """Answer one request.
 
         Raises:
-            ApiProblem: 400, 404, 413, 415 for a wrong request; 429 when too many wait; 500, 503 for ours.
+            ApiProblem: 400, 403, 404, 413, 415 for a wrong request; 429 when too many wait; 500, 503 for ours.
         """
         started = time.perf_counter()
         try:
-            body = await read_body(http, ChatRequest)
-            answer = await self._prepare(http, body, started)
+            caller = caller_of(http, "infer")
+            body = await read_body(http, kind, self._max_bytes)
+            answer = await self._prepare(http, body, started, caller)
         except ApiProblem:
             metrics.REQUESTS.labels("none", "invalid").inc()
             raise
-        texts = self._answerer.texts(answer)
+        form = (ChatFormat if isinstance(body, ChatRequest) else TextFormat)(self._prompts.spell)
+        tokens = traces.followed(self._answerer.tokens(answer), answer)
         try:
             if body.stream:
                 # Headers wait for the first token: only then is it certain who answers.
-                first = await _unless_client_leaves(http, _next(texts))
+                first = await _unless_client_leaves(http, _next(tokens))
                 usage = body.stream_options is not None and body.stream_options.include_usage
-                return _Stream(answer, first, texts, usage)
-            await _unless_client_leaves(http, _drain(texts))
+                return _Stream(answer, first, tokens, usage, form)
+            await _unless_client_leaves(http, _drain(tokens))
         except (Busy, AdapterUnavailable, EngineFailed) as error:
             raise _problem(error) from error
         except ClientLeft:
             return Response(status_code=499)
-        return JSONResponse(responses.completion(answer), headers=responses.headers(answer))
+        return JSONResponse(form.whole(answer), headers=responses.headers(answer))
 
-    async def _prepare(self, http: HttpRequest, body: ChatRequest, started: float) -> Answer:
+    async def _prepare(
+        self, http: HttpRequest, body: ChatRequest | TextRequest, started: float, caller: Caller
+    ) -> Answer:
         user = self._users.of(body.user or http.headers.get("x-ft-user"))
         inference_id = new_inference_id()
-        choice = self._routes.picture.choose(body.model, user or inference_id)
-        messages = [turn.message() for turn in body.messages]
-        slice_ = _slice(http)
-        prompt_tokens = await self._prompts.count(messages)
+        choice = self._choose(http, body.model, user or inference_id, caller)
+        messages, ids = await self._read(body)
         request = Request(
             messages=messages,
             adapter=None,
-            max_new_tokens=self._prompts.room(prompt_tokens, body.limit() or choice.settings.max_new_tokens),
+            max_new_tokens=self._prompts.room(len(ids), body.limit() or choice.settings.max_new_tokens),
             temperature=body.temperature or 0.0,
             top_p=1.0 if body.top_p is None else body.top_p,
             seed=body.seed,
             stop=body.stops(),
+            logprobs=body.alternatives(),
+            prompt_ids=ids,
         )
-        return Answer(choice, messages, request, prompt_tokens, user, slice_, started, inference_id)
+        answer = Answer(choice, messages, request, len(ids), user, _slice(http), started, inference_id)
+        answer.api_key, answer.streamed = caller.key_id, bool(body.stream)
+        return answer
+
+    async def _read(self, body: ChatRequest | TextRequest) -> tuple[list[Message], list[int]]:
+        """The turns to record, and the prompt's ids."""
+        if isinstance(body, TextRequest):
+            return [Message(role="user", content=body.text())], await self._prompts.of_text(body.text())
+        messages = [turn.message() for turn in body.messages]
+        tools = [] if body.tool_choice == "none" else body.tools or []
+        return messages, await self._prompts.of_chat(messages, tools)
+
+    def _choose(self, http: HttpRequest, model: str, sticky: str, caller: Caller) -> Choice:
+        picture = self._routes.picture
+        pinned = http.headers.get("x-ft-adapter")
+        if pinned is None:
+            return picture.choose(model, sticky)
+        if not caller.admin:
+            message = "x-ft-adapter is for keys of scope 'admin'"
+            raise ApiProblem(403, message, param="x-ft-adapter", code="missing_scope")
+        if pinned != BASE and pinned not in picture.releases:
+            raise picture.unknown(pinned)
+        return picture.choose(pinned, sticky)
 
 
 class _Stream(StreamingResponse):
     """Server-sent events of one answer; stops the work when the client leaves."""
 
-    def __init__(self, answer: Answer, first: str | None, texts: AsyncIterator[str], usage: bool) -> None:
-        self._texts = texts
-        events = _events(answer, first, texts, usage)
+    def __init__(
+        self, answer: Answer, first: Token | None, tokens: AsyncIterator[Token], usage: bool, form: Format
+    ) -> None:
+        self._tokens = tokens
+        events = _events(answer, first, tokens, usage, form)
         named = {**responses.headers(answer), "cache-control": "no-store"}
         super().__init__(events, headers=named, media_type="text/event-stream")
 
@@ -98,25 +134,31 @@ class _Stream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             await _close(self.body_iterator)
-            await _close(self._texts)
+            await _close(self._tokens)
 
 
 async def _events(
-    answer: Answer, first: str | None, texts: AsyncIterator[str], usage: bool
+    answer: Answer, first: Token | None, tokens: AsyncIterator[Token], usage: bool, form: Format
 ) -> AsyncIterator[str]:
-    yield responses.first_chunk(answer)
-    if first is not None:
-        yield responses.text_chunk(answer, first)
+    if opening := form.first(answer):
+        yield opening
     try:
-        async for text in texts:
-            yield responses.text_chunk(answer, text)
+        if first is not None and _says_something(first):
+            yield form.token(answer, first)
+        async for token in tokens:
+            if _says_something(token):
+                yield form.token(answer, token)
     except EngineFailed as error:  # too late for a status: OpenAI's clients raise on this event
         yield responses.event(_problem(error).body())
         return
-    yield responses.last_chunk(answer)
+    yield form.last(answer)
     if usage:
-        yield responses.usage_chunk(answer)
+        yield form.usage(answer)
     yield responses.DONE
+
+
+def _says_something(token: Token) -> bool:
+    return bool(token.text) or token.odds is not None
 
 
 def _slice(http: HttpRequest) -> str:
@@ -153,12 +195,12 @@ async def _gone(http: HttpRequest) -> None:
         pass
 
 
-async def _next(texts: AsyncIterator[str]) -> str | None:
-    return await anext(texts, None)
+async def _next(tokens: AsyncIterator[Token]) -> Token | None:
+    return await anext(tokens, None)
 
 
-async def _drain(texts: AsyncIterator[str]) -> None:
-    async for _ in texts:
+async def _drain(tokens: AsyncIterator[Token]) -> None:
+    async for _ in tokens:
         pass
 
 

@@ -1,17 +1,21 @@
-"""One thread owns the model; requests wait for it in a bounded queue and are decoded together.
+"""One thread owns the model; requests wait for it in a bounded queue and join its running batch between two steps.
 
-A batch takes what waits at that moment, whichever adapters it names, and runs until its last request is done.
+The batch takes what waits, whichever adapters it names. Work in the background takes only places that no user wants,
+and gives its place back when one does.
 """
 
 import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, TypeVar
 
+from ft_assets.errors import WrongInput
+from ft_assets.evaluation.decoding import Decoding
 from ft_assets.evaluation.generation import Engine, Request, Token
 from ft_assets.serving.metrics import BATCH_SIZE, WAITING
 
@@ -20,8 +24,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+MAX_BACKGROUND = 4
+"""Requests in the background that may wait; more are turned away."""
+
+
 class Busy(Exception):
-    """The queue is full."""
+    """The queue is full; or, of work in the background, its place was wanted for a user."""
 
 
 class EngineFailed(Exception):
@@ -34,15 +42,21 @@ class _Ticket:
 
     request: Request
     loop: asyncio.AbstractEventLoop
-    tokens: asyncio.Queue[Token | EngineFailed] = field(default_factory=asyncio.Queue)
+    background: bool
+    tokens: asyncio.Queue[Token | Exception] = field(default_factory=asyncio.Queue)
     cancelled: bool = False
 
-    def put(self, item: Token | EngineFailed) -> None:
+    def put(self, item: Token | Exception) -> None:
         """Hand over from the engine's thread to the event loop."""
         try:
             self.loop.call_soon_threadsafe(self.tokens.put_nowait, item)
         except RuntimeError:  # the loop was closed: nobody listens any more
             self.cancelled = True
+
+    def fail(self, error: Exception) -> None:
+        """End it with an error; it leaves the batch before the next step."""
+        self.cancelled = True
+        self.put(error)
 
 
 class EngineThread:
@@ -60,6 +74,9 @@ class EngineThread:
         self._engine = engine
         self._changed = threading.Condition()
         self._tickets: deque[_Ticket] = deque()
+        self._background: deque[_Ticket] = deque()
+        self._running: dict[int, _Ticket] = {}
+        self._numbers = count()
         self._calls: deque[tuple[Future[Any], Callable[[Engine], Any]]] = deque()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -90,19 +107,23 @@ class EngineThread:
             self._changed.notify()
         return await asyncio.wrap_future(future)
 
-    async def stream(self, request: Request) -> AsyncGenerator[Token, None]:
+    async def stream(self, request: Request, background: bool = False) -> AsyncGenerator[Token, None]:
         """Tokens of one answer as they are made. Closing the iterator frees the request's place.
 
+        Args:
+            request: what to answer.
+            background: nobody waits for it, so it gives way to everybody who does.
+
         Raises:
-            Busy: too many are waiting.
-            EngineFailed: the batch broke.
+            Busy: too many are waiting, or a user took its place in the background.
+            EngineFailed: the request or the batch broke.
         """
-        ticket = _Ticket(request, asyncio.get_running_loop())
+        ticket = _Ticket(request, asyncio.get_running_loop(), background)
         self._enqueue(ticket)
         try:
             while True:
                 item = await ticket.tokens.get()
-                if isinstance(item, EngineFailed):
+                if isinstance(item, Exception):
                     raise item
                 yield item
                 if item.finish is not None:
@@ -113,10 +134,12 @@ class EngineThread:
     def _enqueue(self, ticket: _Ticket) -> None:
         with self._changed:
             self._refuse_if_stopped()
-            self._tickets = deque(waiting for waiting in self._tickets if not waiting.cancelled)
-            if len(self._tickets) >= self.max_waiting:
+            queue = self._background if ticket.background else self._tickets
+            for left in [waiting for waiting in queue if waiting.cancelled]:
+                queue.remove(left)
+            if len(queue) >= (MAX_BACKGROUND if ticket.background else self.max_waiting):
                 raise Busy
-            self._tickets.append(ticket)
+            queue.append(ticket)
             WAITING.set(len(self._tickets))
             self._changed.notify()
 
@@ -125,52 +148,88 @@ class EngineThread:
             raise EngineFailed("the engine is not running")
 
     def _run(self) -> None:
+        decoding = self._engine.start()
         while self._wait_for_work():
-            self._answer_calls()
-            if batch := self._take_batch():
-                self._decode(batch)
-        self._refuse_the_rest()
+            self._answer_calls()  # a new adapter must not wait for the end of a long answer
+            try:
+                self._admit(decoding)
+                self._step(decoding)
+            except Exception:
+                log.exception("a batch of %d requests failed", len(self._running))
+                self._fail_all("the model gave no answer")
+                decoding.close()
+        self._fail_all("the server is stopping")
+        decoding.close()
 
     def _wait_for_work(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._calls or self._tickets or self._stopping)
+            self._changed.wait_for(
+                lambda: self._running or self._calls or self._tickets or self._background or self._stopping
+            )
             return not self._stopping
 
     def _answer_calls(self) -> None:
         while self._calls:
             _answer(*self._calls.popleft(), self._engine)
 
-    def _take_batch(self) -> list[_Ticket]:
-        batch: list[_Ticket] = []
+    def _admit(self, decoding: Decoding[Request]) -> None:
+        before = len(self._running)
+        while decoding.open and (ticket := self._next()) is not None:
+            number = next(self._numbers)
+            try:
+                decoding.join(number, ticket.request)
+            except WrongInput as error:
+                ticket.fail(EngineFailed(str(error)))
+            else:
+                self._running[number] = ticket
+        if len(self._running) > before:
+            BATCH_SIZE.observe(len(self._running))
+
+    def _next(self) -> _Ticket | None:
+        """Whose turn it is, if there is a place."""
         with self._changed:
-            while self._tickets and len(batch) < self.max_batch:
-                ticket = self._tickets.popleft()
+            full = len(self._running) >= self.max_batch
+            if full and self._tickets:
+                self._make_room()
+            while not full and (self._tickets or self._background):
+                ticket = (self._tickets or self._background).popleft()
+                WAITING.set(len(self._tickets))
                 if not ticket.cancelled:
-                    batch.append(ticket)
-            WAITING.set(len(self._tickets))
-        return batch
+                    return ticket
+        return None
 
-    def _decode(self, batch: Sequence[_Ticket]) -> None:
-        BATCH_SIZE.observe(len(batch))
-        open_tickets = dict(enumerate(batch))
-        try:
-            requests = [ticket.request for ticket in batch]
-            for step in self._engine.decode(requests, lambda index: self._stopping or batch[index].cancelled):
-                for token in step:
-                    batch[token.request_index].put(token)
-                    if token.finish is not None:
-                        del open_tickets[token.request_index]
-                self._answer_calls()  # a new adapter must not wait for the end of a long answer
-        except Exception:
-            log.exception("a batch of %d requests failed", len(batch))
-        for ticket in open_tickets.values():  # failed, cancelled, or the server stops
-            ticket.put(EngineFailed("the model gave no answer"))
+    def _make_room(self) -> None:
+        """End one request in the background; its place is free after the next step."""
+        for ticket in self._running.values():
+            if ticket.background:
+                if not ticket.cancelled:
+                    ticket.fail(Busy())
+                return
 
-    def _refuse_the_rest(self) -> None:
-        for ticket in self._tickets:
-            ticket.put(EngineFailed("the server is stopping"))
-        for future, _ in self._calls:
-            future.cancel()
+    def _step(self, decoding: Decoding[Request]) -> None:
+        tokens = decoding.step(lambda number: self._running[number].cancelled)
+        going = {}
+        for token in tokens:
+            ticket = self._running[token.request_index]
+            if token.broken:
+                ticket.fail(
+                    EngineFailed("the model gave no number: its weights, or its adapter's, are broken")
+                )
+            else:
+                ticket.put(token)
+            if token.finish is None:
+                going[token.request_index] = ticket
+        self._running = going
+
+    def _fail_all(self, why: str) -> None:
+        with self._changed:
+            stopping = [*self._tickets, *self._background] if self._stopping else []
+            for ticket in [*self._running.values(), *stopping]:
+                ticket.put(EngineFailed(why))
+            self._running = {}
+            if self._stopping:
+                for future, _ in self._calls:
+                    future.cancel()
 
 
 def _answer(future: Future[Any], work: Callable[[Engine], Any], engine: Engine) -> None:

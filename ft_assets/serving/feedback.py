@@ -1,6 +1,8 @@
 """Storing what people say about answers: clients may send a thing twice, and it is stored once."""
 
-from datetime import UTC, datetime
+import hashlib
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,53 +10,84 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ft_assets.serving.metrics import FEEDBACK
 from ft_assets.serving.problems import ApiProblem
-from ft_assets.serving.requests import FeedbackRequest
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import feedback, interactions
 
 
-def store_feedback(home: Home, request: FeedbackRequest, author: str | None) -> bool:
+@dataclass(frozen=True)
+class Feedback:
+    """One piece of feedback, and who sent it.
+
+    Attributes:
+        author: the user's hash.
+        api_key: id of the key that sent it; None on loopback.
+        any_answer: whether the sender may speak about answers to other keys.
+    """
+
+    inference_id: str
+    kind: str
+    value: str | None
+    idempotency_key: str
+    author: str | None
+    api_key: str | None
+    any_answer: bool
+    received_at: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """For a file on disk."""
+        return {**asdict(self), "received_at": self.received_at.isoformat()}
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> "Feedback":
+        """From a file on disk."""
+        return cls(**{**row, "received_at": datetime.fromisoformat(row["received_at"])})
+
+
+def store_feedback(home: Home, given: Feedback, patience: float | None = None) -> bool:
     """Store feedback, bound to the answer it is about; True if this call made the row.
 
     Args:
         home: whose database is written.
-        request: validated feedback.
-        author: the user's hash.
+        given: validated feedback.
+        patience: seconds to wait for a locked database.
 
     Raises:
-        ApiProblem: 404 no such answer; 409 the key was used before, for other feedback.
+        ApiProblem: 404 no such answer, or one given to another key; 409 the idempotency key was used before, for
+            other feedback.
     """
-    about = sa.select(interactions.c.model, interactions.c.address).where(
-        interactions.c.inference_id == request.inference_id
+    names = ("model", "address", "api_key")
+    about = sa.select(*(interactions.c[name] for name in names)).where(
+        interactions.c.inference_id == given.inference_id
     )
-    with home.database.write() as connection:
+    with home.database.write(patience) as connection:
         answered = connection.execute(about).mappings().first()
-        if answered is None:
+        if answered is None or not (given.any_answer or answered["api_key"] == given.api_key):
             raise ApiProblem(
                 404,
-                "no answer has this inference_id; it is the `id` of a chat completion",
+                "no answer has this inference_id; it is the `id` of a completion that was given to you",
                 param="inference_id",
                 code="unknown_inference",
             )
-        row = _row(request, answered["model"], author)
+        row = _row(given, answered["model"])
         made = connection.execute(_insert_once(connection, row)).rowcount == 1
         if not made:
             _refuse_another(connection, row)
     if made:
-        FEEDBACK.labels(answered["address"], request.kind).inc()
+        FEEDBACK.labels(answered["address"], given.kind).inc()
     return made
 
 
-def _row(request: FeedbackRequest, model: str, author: str | None) -> dict[str, Any]:
-    return {
-        "idempotency_key": request.idempotency_key,
-        "inference_id": request.inference_id,
-        "model": model,
-        "kind": request.kind,
-        "value": request.value,
-        "author": author,
-        "received_at": datetime.now(UTC),
-    }
+def _row(given: Feedback, model: str) -> dict[str, Any]:
+    names = ("inference_id", "kind", "value", "author", "received_at")
+    row = {name: getattr(given, name) for name in names}
+    return {**row, "idempotency_key": _own_key(given), "model": model}
+
+
+def _own_key(given: Feedback) -> str:
+    """The idempotency key, in a space of the sender's own: two customers may both send `1`."""
+    if given.api_key is None:
+        return given.idempotency_key
+    return hashlib.sha256(f"{given.api_key}\0{given.idempotency_key}".encode()).hexdigest()
 
 
 def _insert_once(connection: sa.Connection, row: dict[str, Any]) -> sa.Insert:

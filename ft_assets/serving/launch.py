@@ -15,6 +15,7 @@ from types import TracebackType
 
 from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.serving.access import HOW_TO_MAKE_ONE, KEYS_FILE, is_loopback, read_keys
+from ft_assets.serving.keys import active_keys
 from ft_assets.storage.home import Home
 
 START_SECONDS = 180.0
@@ -80,7 +81,7 @@ class Server:
         return self._folder() / "server.log"
 
     def __enter__(self) -> "Server":
-        _refuse_open_door(self._host)
+        _refuse_open_door(self._home, self._host)
         self._home.artifacts.path("bases", self._base_digest)  # say what is wrong before anything is started
         self._port = _free_port(self._host, self._port)
         self._folder().mkdir(parents=True, exist_ok=True)
@@ -195,15 +196,15 @@ class Server:
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
 
 
-def _refuse_open_door(host: str) -> None:
+def _refuse_open_door(home: Home, host: str) -> None:
     try:
         ipaddress.ip_address(host)
     except ValueError as error:
         raise WrongInput(f"--host {host} is not an IP address; write one such as 127.0.0.1") from error
-    keys = read_keys()
-    if not keys and not is_loopback(host):
+    keys = read_keys() or is_loopback(host) or active_keys(home)
+    if not keys:
         raise WrongInput(
-            f"--host {host} can be reached from other machines, and {KEYS_FILE} is not set; "
+            f"--host {host} can be reached from other machines, there is no API key, and {KEYS_FILE} is not set; "
             f"use --host 127.0.0.1, or: {HOW_TO_MAKE_ONE}"
         )
 

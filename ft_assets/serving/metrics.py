@@ -20,6 +20,10 @@ WAITING = Gauge("ft_assets_waiting_requests", "Waiting for the engine.", multipr
 ADAPTERS = Gauge("ft_assets_loaded_adapters", "Adapters in memory.", multiprocess_mode="livesum")
 FALLBACKS = Counter("ft_assets_fallbacks", "Answered by the champion for a broken challenger.", ["address"])
 RECORDING_FAILURES = Counter("ft_assets_recording_failures", "Answers that could not be recorded.")
+SPOOLED = Counter("ft_assets_spooled_rows", "Rows that went to disk because the database was away.")
+SHADOWS = Counter(
+    "ft_assets_shadows", "Mirrored requests, by the challenger and how it went.", ["address", "status"]
+)
 FEEDBACK = Counter("ft_assets_feedback", "Feedback stored, by kind.", ["address", "kind"])
 
 

@@ -1,54 +1,75 @@
-"""Measuring prompts before they wait for the engine: too long is said at once, with the numbers."""
+"""Prompts as ids, before they wait for the engine: too long is said at once, with the numbers."""
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer  # noqa: TID253 (only the service's worker imports this module)
 
 from ft_assets.curation.chat import encode_prompt
+from ft_assets.errors import WrongInput
 from ft_assets.serving.problems import MAX_SHOWN, ApiProblem
 from ft_assets.sources.example import Message
 
-MAX_TOKENS = 4096
-"""Prompt and answer together, where the model itself allows more."""
-
 
 class Prompts:
-    """Counts tokens with a tokenizer and a thread of its own, so that decoding never waits for a long text.
+    """Encodes with a tokenizer and a thread of its own, so that decoding never waits for a long text.
 
     Args:
         base: folder of the base model.
+        max_tokens: prompt and answer together, where the model itself allows more.
     """
 
-    def __init__(self, base: Path) -> None:
-        self.max_tokens = min(MAX_TOKENS, _positions(base))
+    def __init__(self, base: Path, max_tokens: int) -> None:
+        self.max_tokens = min(max_tokens, _positions(base, max_tokens))
         self._tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompts")
 
-    async def count(self, messages: Sequence[Message]) -> int:
-        """Tokens of a prompt, chat template included.
+    async def of_chat(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> list[int]:
+        """Ids of a conversation through the base's chat template.
 
         Raises:
             ApiProblem: 400, it leaves no room for an answer, or the template cannot hold it.
         """
-        loop = asyncio.get_running_loop()
+        return await self._encode(lambda: self._render(messages, tools), "messages")
+
+    async def of_text(self, text: str) -> list[int]:
+        """Ids of a text as it is. Raises what `of_chat` raises."""
+        return await self._encode(lambda: self._tokenizer(text)["input_ids"], "prompt")
+
+    def spell(self, token_id: int) -> str:
+        """What one token alone looks like."""
+        return self._tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
+
+    def _render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[int]:
+        plain = encode_prompt(self._tokenizer, messages)
+        if not tools:
+            return plain
+        ids = encode_prompt(self._tokenizer, messages, tools)
+        if ids == plain:
+            raise ApiProblem(400, "the base's chat template has no tools", param="tools", code="no_tools")
+        return ids
+
+    async def _encode(self, encode: Callable[[], list[int]], param: str) -> list[int]:
         try:
-            tokens = len(await loop.run_in_executor(self._thread, encode_prompt, self._tokenizer, messages))
-        except (TemplateError, ValueError) as error:
+            ids = await asyncio.get_running_loop().run_in_executor(self._thread, encode)
+        except (TemplateError, ValueError, TypeError, WrongInput) as error:
             message = f"the chat template of the base cannot hold these messages: {error}"[:MAX_SHOWN]
-            raise ApiProblem(400, message, param="messages", code="template") from error
-        if tokens >= self.max_tokens:
+            raise ApiProblem(400, message, param=param, code="template") from error
+        if not 0 < len(ids) < self.max_tokens:
             raise ApiProblem(
                 400,
-                f"the prompt has {tokens} tokens; prompt and answer together have at most {self.max_tokens}",
-                param="messages",
+                f"the prompt has {len(ids)} tokens; prompt and answer together have at most {self.max_tokens}",
+                param=param,
                 code="context_length_exceeded",
             )
-        return tokens
+        return ids
 
     def room(self, prompt_tokens: int, wanted: int) -> int:
         """Tokens that the answer may have."""
@@ -59,6 +80,6 @@ class Prompts:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _positions(base: Path) -> int:
+def _positions(base: Path, default: int) -> int:
     config = json.loads((base / "config.json").read_text())
-    return int(config.get("max_position_embeddings", MAX_TOKENS))
+    return int(config.get("max_position_embeddings", default))

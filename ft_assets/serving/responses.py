@@ -1,13 +1,14 @@
-"""What clients get back: OpenAI's chat completion, its streamed chunks, and the list of models."""
+"""What clients get back: OpenAI's chat and text completions, their streamed chunks, and the list of models."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ft_assets.registry.ledger import BASE
 from ft_assets.serving.routes import Picture, Served
 
 if TYPE_CHECKING:  # see app.py
+    from ft_assets.evaluation.decoding import Token
     from ft_assets.serving.answers import Answer
 
 DONE = "data: [DONE]\n\n"
@@ -18,35 +19,119 @@ def headers(answer: "Answer") -> dict[str, str]:
     return {"x-ft-adapter": answer.address, "x-ft-inference-id": answer.inference_id}
 
 
-def completion(answer: "Answer") -> dict[str, Any]:
-    """A whole `chat.completion`."""
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": answer.text},
-        "finish_reason": answer.finish,
-        "logprobs": None,
-    }
-    return {**_head(answer, "chat.completion"), "choices": [choice], "usage": _usage(answer)}
+Spell = Callable[[int], str]
+"""What one token alone looks like."""
 
 
-def first_chunk(answer: "Answer") -> str:
-    """The event that opens a stream."""
-    return _chunk(answer, {"role": "assistant", "content": ""})
+class ChatFormat:
+    """Answers as `chat.completion` and its chunks."""
+
+    def __init__(self, spell: Spell) -> None:
+        self._spell = spell
+
+    def whole(self, answer: "Answer") -> dict[str, Any]:
+        """The whole answer."""
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": answer.text},
+            "finish_reason": answer.finish,
+            "logprobs": self._logprobs(answer.tokens),
+        }
+        return {**_head(answer, "chat.completion"), "choices": [choice], "usage": _usage(answer)}
+
+    def first(self, answer: "Answer") -> str:
+        """The event that opens a stream."""
+        return self._chunk(answer, {"role": "assistant", "content": ""})
+
+    def token(self, answer: "Answer", token: "Token") -> str:
+        """The event of one token."""
+        return self._chunk(answer, {"content": token.text}, logprobs=self._logprobs([token]))
+
+    def last(self, answer: "Answer") -> str:
+        """The event that says why the answer ended."""
+        return self._chunk(answer, {}, finish=answer.finish)
+
+    def usage(self, answer: "Answer") -> str:
+        """The event that clients ask for by `stream_options.include_usage`."""
+        return event({**_head(answer, "chat.completion.chunk"), "choices": [], "usage": _usage(answer)})
+
+    def _chunk(
+        self, answer: "Answer", delta: Mapping[str, Any], finish: Any = None, logprobs: Any = None
+    ) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": logprobs}
+        return event({**_head(answer, "chat.completion.chunk"), "choices": [choice]})
+
+    def _logprobs(self, tokens: Sequence["Token"]) -> dict[str, Any] | None:
+        told = [token.odds for token in tokens if token.odds is not None]
+        if not told:
+            return None
+        content = [
+            {**self._entry(*odds[0]), "top_logprobs": [self._entry(*each) for each in odds[1:]]}
+            for odds in told
+        ]
+        return {"content": content, "refusal": None}
+
+    def _entry(self, token_id: int, value: float) -> dict[str, Any]:
+        text = self._spell(token_id)
+        whole = (
+            "\N{REPLACEMENT CHARACTER}" not in text
+        )  # else a part of a character, whose bytes are not known here
+        return {
+            "token": text,
+            "logprob": max(value, -9999.0),
+            "bytes": list(text.encode()) if whole else None,
+        }
 
 
-def text_chunk(answer: "Answer", text: str) -> str:
-    """The event that carries some text."""
-    return _chunk(answer, {"content": text})
+class TextFormat:
+    """Answers as `text_completion` and its chunks."""
+
+    def __init__(self, spell: Spell) -> None:
+        self._spell = spell
+
+    def whole(self, answer: "Answer") -> dict[str, Any]:
+        """The whole answer."""
+        choice = self._choice(answer.text, answer.finish, answer.tokens)
+        return {**_head(answer, "text_completion"), "choices": [choice], "usage": _usage(answer)}
+
+    def first(self, answer: "Answer") -> str:
+        """Nothing opens such a stream."""
+        return ""
+
+    def token(self, answer: "Answer", token: "Token") -> str:
+        """The event of one token."""
+        return self._chunk(answer, self._choice(token.text, None, [token]))
+
+    def last(self, answer: "Answer") -> str:
+        """The event that says why the answer ended."""
+        return self._chunk(answer, self._choice("", answer.finish, []))
+
+    def usage(self, answer: "Answer") -> str:
+        """The event that clients ask for by `stream_options.include_usage`."""
+        return event({**_head(answer, "text_completion"), "choices": [], "usage": _usage(answer)})
+
+    def _chunk(self, answer: "Answer", choice: Mapping[str, Any]) -> str:
+        return event({**_head(answer, "text_completion"), "choices": [choice]})
+
+    def _choice(self, text: str, finish: Any, tokens: Sequence["Token"]) -> dict[str, Any]:
+        return {"index": 0, "text": text, "finish_reason": finish, "logprobs": self._logprobs(tokens)}
+
+    def _logprobs(self, tokens: Sequence["Token"]) -> dict[str, Any] | None:
+        told = [token.odds for token in tokens if token.odds is not None]
+        if not told:
+            return None
+        texts = [self._spell(odds[0][0]) for odds in told]
+        return {
+            "tokens": texts,
+            "token_logprobs": [max(odds[0][1], -9999.0) for odds in told],
+            "top_logprobs": [
+                {self._spell(name): max(value, -9999.0) for name, value in odds[1:]} for odds in told
+            ],
+            "text_offset": [sum(map(len, texts[:at])) for at in range(len(texts))],
+        }
 
 
-def last_chunk(answer: "Answer") -> str:
-    """The event that says why the answer ended."""
-    return _chunk(answer, {}, answer.finish)
-
-
-def usage_chunk(answer: "Answer") -> str:
-    """The event that clients ask for by `stream_options.include_usage`."""
-    return event({**_head(answer, "chat.completion.chunk"), "choices": [], "usage": _usage(answer)})
+Format = ChatFormat | TextFormat
 
 
 def event(body: Mapping[str, Any]) -> str:
@@ -89,11 +174,6 @@ def _route(served: Served) -> dict[str, Any]:
         "weight": route.weight,
         "rollout": route.rollout,
     }
-
-
-def _chunk(answer: "Answer", delta: Mapping[str, Any], finish: str | None = None) -> str:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-    return event({**_head(answer, "chat.completion.chunk"), "choices": [choice]})
 
 
 def _head(answer: "Answer", kind: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ft_assets.errors import FtAssetsError
 from ft_assets.recipe import Serving
 from ft_assets.registry.ledger import BASE
 from ft_assets.registry.routing import Arm, Route, choose, route
+from ft_assets.serving.keys import ApiKey, active_keys
 from ft_assets.serving.problems import MAX_SHOWN, ApiProblem
 from ft_assets.storage.home import Home
 from ft_assets.storage.releases import Release, list_releases
@@ -44,6 +45,7 @@ class Choice:
         fallback: who answers if that one cannot; None when it was asked for by name.
         rollout: id of the rollout that this answer is evidence for.
         settings: of the model's recipe.
+        shadow: who is asked the same in the background.
     """
 
     model: str
@@ -51,6 +53,7 @@ class Choice:
     fallback: Arm | None
     rollout: str | None
     settings: Serving
+    shadow: Arm | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Picture:
 
     models: Mapping[str, Served] = field(default_factory=dict)
     releases: Mapping[str, Release] = field(default_factory=dict)
+    keys: tuple[ApiKey, ...] = ()
 
     def routed(self) -> list[Release]:
         """Releases that some user may get without naming one."""
@@ -90,7 +94,8 @@ class Picture:
             served = self.models[asked]
             arm = choose(served.route, sticky)
             other = served.route.champion if arm != served.route.champion else None
-            return Choice(asked, arm, other, served.route.rollout, served.settings)
+            shadow = served.route.challenger if served.route.weight == 0 else None
+            return Choice(asked, arm, other, served.route.rollout, served.settings, shadow)
         raise self.unknown(asked)
 
     def unknown(self, asked: str) -> ApiProblem:
@@ -105,7 +110,7 @@ def take_picture(home: Home) -> Picture:
     known = {release.address: release for release in list_releases(home)}
     settings = _settings(home)
     models = {name: Served(route(home, name), settings.get(name, DEFAULTS)) for name in _names(home)}
-    return Picture(models, known)
+    return Picture(models, known, active_keys(home))
 
 
 class Routes:

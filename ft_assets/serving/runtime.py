@@ -8,10 +8,12 @@ from contextlib import suppress
 
 from ft_assets.errors import BrokenEnvironment
 from ft_assets.evaluation.generation import Engine
+from ft_assets.serving import traces
 from ft_assets.serving.adapters import Adapters
 from ft_assets.serving.answers import Answerer
 from ft_assets.serving.chat import Chat
 from ft_assets.serving.engine import EngineThread
+from ft_assets.serving.limits import Limits, read_limits
 from ft_assets.serving.prompts import Prompts
 from ft_assets.serving.recording import Recorder
 from ft_assets.serving.routes import Picture, Routes
@@ -27,16 +29,19 @@ LAUNCHER_ENV = "FT_ASSETS_LAUNCHER"
 class Runtime:
     """One worker's state. Make it with `start`, inside a running event loop."""
 
-    def __init__(self, home: Home, engine: EngineThread, prompts: Prompts, base_digest: str) -> None:
+    def __init__(
+        self, home: Home, engine: EngineThread, prompts: Prompts, base_digest: str, limits: Limits
+    ) -> None:
         self.home = home
+        self.limits = limits
         self.users = Pseudonyms(home.key("users"))
         self.engine = engine
         self.prompts = prompts
-        self.adapters = Adapters(home, engine, base_digest)
+        self.adapters = Adapters(home, engine, base_digest, limits.adapter_bytes)
         self.routes = Routes(home, self._follow)
         self.recorder = Recorder(home)
         self.answerer = Answerer(engine, self.adapters, self.routes, self.recorder)
-        self.chat = Chat(self.users, self.routes, prompts, self.answerer)
+        self.chat = Chat(self.users, self.routes, prompts, self.answerer, limits.body_bytes)
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -51,11 +56,17 @@ class Runtime:
             raise BrokenEnvironment(f"{BASE_ENV} names no base; start the service with `ft-assets serve`")
         base = await asyncio.to_thread(home.artifacts.path, "bases", digest)
         engine = await asyncio.to_thread(Engine.load, base)
-        runtime = cls(home, EngineThread(engine), Prompts(base), digest)
+        limits = read_limits()
+        traces.set_up()
+        thread = EngineThread(engine, max_waiting=limits.waiting)
+        runtime = cls(home, thread, Prompts(base, limits.tokens), digest, limits)
         runtime.engine.start()
         await runtime.routes.refresh()
         await runtime.adapters.settled()
-        runtime._tasks = [asyncio.create_task(runtime.routes.keep_fresh())]
+        runtime._tasks = [
+            asyncio.create_task(runtime.routes.keep_fresh()),
+            asyncio.create_task(runtime.recorder.keep_delivering()),
+        ]
         if launcher := os.environ.get(LAUNCHER_ENV):
             runtime._tasks.append(asyncio.create_task(_end_with(int(launcher))))
         return runtime

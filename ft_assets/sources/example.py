@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,6 +31,7 @@ EXAMPLE_SCHEMA = pa.schema(
         pa.field("parents", pa.list_(pa.string()), nullable=False),
         pa.field("rejected", _MESSAGE),
         pa.field("desirable", pa.bool_()),
+        pa.field("weight", pa.float64()),
     ]
 )
 """Arrow form of an example; `tool_calls` is canonical JSON. All dataset files start with these columns."""
@@ -56,6 +57,7 @@ class Example(BaseModel):
         parents: ids of the rows or interactions that this one was made from.
         rejected: of a preference row, the worse answer, in place of the last turn.
         desirable: of a KTO row, whether the answer was liked; None elsewhere. One that was not is never imitated.
+        weight: how many times over training learns the row; None is once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,6 +76,7 @@ class Example(BaseModel):
     parents: tuple[str, ...] = ()
     rejected: Message | None = None
     desirable: bool | None = None
+    weight: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @property
     def id(self) -> str:
@@ -106,9 +109,24 @@ def to_table(examples: Iterable[Example]) -> pa.Table:
     return pa.Table.from_pylist([_to_row(example) for example in examples], schema=EXAMPLE_SCHEMA)
 
 
+Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
+
+
+def fit(rows: Rows, schema: pa.Schema) -> Rows:
+    """The columns of a schema. One that came later than the rows' file, as `weight` did, is null in all of them.
+
+    Raises:
+        ValueError: a column that may not be null is missing, by its name.
+    """
+    for field in schema:
+        if field.name not in rows.schema.names:
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows.select(schema.names).cast(schema)
+
+
 def from_table(table: pa.Table) -> Iterator[Example]:
-    """Examples of a table that has at least the columns of `EXAMPLE_SCHEMA`."""
-    for row in table.select(EXAMPLE_SCHEMA.names).to_pylist():
+    """Examples of a table that has at least the columns of `EXAMPLE_SCHEMA`, as `fit` gives them."""
+    for row in fit(table, EXAMPLE_SCHEMA).to_pylist():
         del row["id"]
         yield Example(**row)
 

@@ -1,9 +1,11 @@
 """From rows as their container gave them to examples: what shape each has, and what it says about itself."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ft_assets.recipe_data import RowSource
@@ -42,8 +44,8 @@ def read_rows(rows: Iterable[Row | Rejected], source: RowSource, place: Place) -
     """Every row as an Example, or as Rejected with its reason; what was rejected before passes through.
 
     Rows may carry `id` (kept in `source` where it is up to 64 letters, digits and `_.:-`), `created_at`
-    (ISO 8601; UTC where it names no zone), `slice`, `license`, `consent`, `author`, and the source's
-    `group_field`. `author` and `group` are as the row has them: whoever stores examples hashes both.
+    (ISO 8601; UTC where it names no zone), `slice`, `license`, `consent`, `author`, `weight` (above 0), and the
+    source's `group_field`. `author` and `group` are as the row has them: whoever stores examples hashes both.
     """
     shapes: Counter[str] = Counter()
     return Reading(_examples(rows, source, place, shapes), shapes)
@@ -132,6 +134,21 @@ def _moment(value: Any, field: str) -> datetime:
         raise BadRow("wrong_time", problem, field) from error
 
 
+def _weight(value: Any, field: str) -> float:
+    instead = "write a number above 0, such as 2 or 0.5, leave it out for 1, or rename the field"
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+        wrong_type(field, value, "a number", instead)
+    try:
+        weight = float(value)  # also of text, which is all that a CSV file holds
+    except (ValueError, OverflowError):
+        weight = math.nan
+    if weight == 0:
+        raise BadRow("zero_weight", "0 says that the row is not to be learnt; leave the row out", field)
+    if not 0 < weight < math.inf:
+        raise BadRow("wrong_weight", f"{value!r:.40} is no weight; {instead}", field)
+    return weight
+
+
 _OWN_FIELDS: dict[str, Callable[[Any, str], Any]] = {
     "id": _own_id,
     "created_at": _moment,
@@ -139,4 +156,5 @@ _OWN_FIELDS: dict[str, Callable[[Any, str], Any]] = {
     "license": _word,
     "consent": _word,
     "author": _name,
+    "weight": _weight,
 }

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ft_assets.curation.embedding import embed
 from ft_assets.curation.near_duplicates import Ints, Pairs, similar_pairs
 from ft_assets.recipe import Base
-from ft_assets.sources.example import EXAMPLE_SCHEMA, Example, from_table, to_table
+from ft_assets.sources.example import EXAMPLE_SCHEMA, Example, fit, from_table, to_table
 from ft_assets.sources.readers import read_source
 from ft_assets.splitting.copies import common_phrases, embedded_questions, equal_rows, repeated_answers
 from ft_assets.splitting.edits import edited_copies
@@ -138,7 +138,7 @@ def _same_questions(eval_rows: pa.Table, left: Words, trained: pa.Table, right: 
 def _same_meaning(eval_rows: pa.Table, trained: pa.Table, threshold: float) -> Pairs:
     left, right = (
         embed([row.prompt + "\n\n" + row.answer for row in from_table(table)])
-        for table in (eval_rows.select(EXAMPLE_SCHEMA.names), trained.select(EXAMPLE_SCHEMA.names))
+        for table in (eval_rows, trained)
     )
     cosines = left @ right.T
     i, j = np.nonzero(cosines >= threshold)
@@ -169,7 +169,7 @@ def lineage(home: Home, candidate: Candidate) -> Iterator[Candidate]:
 
 def _split_rows(home: Home, candidate: Candidate, split: str) -> pa.Table:
     _, folder = artifact_of(home, candidate.model, split, candidate.key)
-    rows = pq.read_table(folder / "rows.parquet").select(EXAMPLE_SCHEMA.names).cast(EXAMPLE_SCHEMA)
+    rows = fit(pq.read_table(folder / "rows.parquet"), EXAMPLE_SCHEMA)
     return _trained_by(rows, candidate.key)
 
 

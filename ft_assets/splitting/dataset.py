@@ -15,7 +15,7 @@ from ft_assets.curation.contradictions import find_contradictions
 from ft_assets.curation.signatures import sign
 from ft_assets.curation.summary import Summary, add
 from ft_assets.errors import Refused
-from ft_assets.sources.example import EXAMPLE_SCHEMA
+from ft_assets.sources.example import EXAMPLE_SCHEMA, fit
 from ft_assets.splitting.ledger import assign
 from ft_assets.splitting.sides import SIDES
 from ft_assets.storage.candidates import Candidate
@@ -102,7 +102,7 @@ def make_dataset(home: Home, candidate: Candidate) -> Dataset:
 
 def read_dataset(folder: Path) -> pa.Table:
     """Rows of a dataset's artifact, as `DATASET_SCHEMA`."""
-    return pq.read_table(folder / "rows.parquet").cast(DATASET_SCHEMA)
+    return fit(pq.read_table(folder / "rows.parquet"), DATASET_SCHEMA)
 
 
 def take_side(dataset: pa.Table, side: str) -> pa.Table:
@@ -130,7 +130,7 @@ def _contradicted(rows: pa.Table, told: Mapping[int, str]) -> pa.Table:
 
 def _curated(home: Home, model: str, batch: str) -> tuple[str, pa.Table, Summary]:
     digest, folder = artifact_of(home, model, "curated_batch", batch)
-    rows = pq.read_table(folder / "rows.parquet").select(EXAMPLE_SCHEMA.names).cast(EXAMPLE_SCHEMA)
+    rows = fit(pq.read_table(folder / "rows.parquet"), EXAMPLE_SCHEMA)
     if rows.num_rows == 0:
         raise Refused(
             f"curated batch {model}/{batch} holds no rows: curation rejected all of them "

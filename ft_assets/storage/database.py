@@ -13,7 +13,8 @@ from sqlalchemy import event
 from ft_assets.errors import BrokenEnvironment
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0003"
+HEAD = "0004"
+_BUSY_SECONDS = 60
 
 
 class Database:
@@ -30,10 +31,24 @@ class Database:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """One transaction that holds the write lock from its start, so read-then-write is safe."""
-        with self.engine.begin() as connection:
-            yield connection
+    def write(self, patience: float | None = None) -> Iterator[sa.Connection]:
+        """One transaction that holds the write lock from its start, so read-then-write is safe.
+
+        Args:
+            patience: seconds to wait for others' locks; None waits as long as usual.
+        """
+        with self.engine.connect() as connection:
+            if patience is not None and self.engine.dialect.name == "sqlite":
+                _wait_at_most(connection, patience)
+            try:
+                with connection.begin():
+                    if patience is not None and self.engine.dialect.name == "postgresql":
+                        wait = sa.text(f"SET LOCAL lock_timeout = {round(patience * 1000)}")
+                        connection.execute(wait)
+                    yield connection
+            finally:
+                if patience is not None and self.engine.dialect.name == "sqlite":
+                    _wait_at_most(connection, _BUSY_SECONDS)
 
     def rows(self, statement: sa.Select[*tuple[Any, ...]]) -> list[dict[str, Any]]:
         """Every row of a query, as dictionaries."""
@@ -73,7 +88,7 @@ def _engine(url: str) -> sa.Engine:
         return sa.create_engine(parsed, pool_pre_ping=True)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(parsed, connect_args={"timeout": 60})
+    engine = sa.create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine
@@ -87,6 +102,13 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
         raise BrokenEnvironment(f"the operational database cannot be opened: {error}") from error
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _wait_at_most(connection: sa.Connection, seconds: float) -> None:
+    # On the driver's connection: a statement of SQLAlchemy's would begin the transaction, and wait for its lock.
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
 
 
 def _switch_to_wal(connection: sqlite3.Connection, tries: int = 100) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 
@@ -198,6 +199,15 @@ interactions = Table(
     Column("latency_ms", Float, nullable=False),
     Column("error", Text),
     Column("created_at", UtcDateTime, nullable=False),
+    Column(
+        "shadow",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="a challenger's answer that no user saw",
+    ),
+    Column("pair", String(40), comment="of a shadow: the answer that was seen"),
+    Column("api_key", String(16), comment="id of who asked"),
     Index("interactions_by_model", "model", "created_at"),
     Index("interactions_by_rollout", "rollout"),
 )
@@ -214,6 +224,18 @@ feedback = Table(
     Column("batch", String(64), comment="key of the batch that took it in"),
     Column("received_at", UtcDateTime, nullable=False),
     Index("feedback_open", "model", "batch"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("digest", String(64), nullable=False, comment="sha256 of the key, hex"),
+    Column("scopes", JSON, nullable=False, comment="some of infer, feedback, admin"),
+    Column("per_minute", Integer, comment="requests; null: no limit"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
 )
 
 costs = Table(

@@ -25,6 +25,7 @@ from ft_assets.training.align_job import AlignmentJob, AlignmentOutcome, refuse_
 from ft_assets.training.job import write_whole
 from ft_assets.training.preference_margins import accuracy, margins, rise
 from ft_assets.training.preferences import Pair, Preferences, read_judged, read_pairs
+from ft_assets.training.rows import longest_row
 
 logger = logging.getLogger("ft_assets.alignment")
 
@@ -60,9 +61,10 @@ def align(job: AlignmentJob, say: Say) -> AlignmentOutcome:
     begun, settings = time.monotonic(), job.settings
     tokenizer = AutoTokenizer.from_pretrained(job.base[1], local_files_only=True)
     read: Any = read_judged if settings.method == "kto" else read_pairs
-    learnt: Preferences[Any] = read(tokenizer, job.train[1], settings.max_tokens)
-    held_out = read_pairs(tokenizer, job.validation[1], settings.max_tokens)
-    refuse_few(len(learnt.rows), settings, f"the train split, up to {settings.max_tokens} tokens a row,")
+    longest = longest_row(job.base[1], settings.max_tokens)
+    learnt: Preferences[Any] = read(tokenizer, job.train[1], longest)
+    held_out = read_pairs(tokenizer, job.validation[1], longest)
+    refuse_few(len(learnt.rows), settings, f"the train split, up to {longest} tokens a row,")
     device = choose_device(Training(device=job.device))
     tell_usage(job.work, Usage(device=device.type))
     model = load_to_align(job.base[1], job.adapter[1], device)

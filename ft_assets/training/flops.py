@@ -20,9 +20,11 @@ def needed_flop(model: PeftModel, rows: Sequence[Row]) -> float:
     """
     config = model.config
     tokens, answers = sum(len(row.ids) for row in rows), sum(sum(row.answer) for row in rows)
-    named = list(model.named_parameters())
-    frozen = sum(weight.numel() for name, weight in named if name.endswith("base_layer.weight"))
-    trained = sum(weight.numel() for _, weight in named if weight.requires_grad)
+    output = model.get_output_embeddings()
+    linear = (each for each in model.modules() if isinstance(each, torch.nn.Linear) and each is not output)
+    # Not the weights' own size: one of a quantized base holds two.
+    frozen = sum(each.in_features * each.out_features for each in linear if not each.weight.requires_grad)
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     vocabulary = config.vocab_size * config.hidden_size * answers
     attention = config.num_hidden_layers * config.hidden_size * sum(len(row.ids) ** 2 for row in rows)
     return 4.0 * (frozen * tokens + vocabulary) + 6.0 * (trained * tokens + attention)

@@ -10,6 +10,8 @@ from typing import Any
 import torch  # noqa: TID253
 from peft.tuners.lora import Linear  # noqa: TID253
 
+from ft_assets.training.fused_product import product
+
 
 class FusedLoraLinear(Linear):
     """PEFT's LoRA linear, in one step where nothing but plain LoRA is asked of it."""
@@ -24,7 +26,7 @@ class FusedLoraLinear(Linear):
         flat = _LoraLinear.apply(
             x.reshape(-1, x.shape[-1]), base.weight, base.bias, down, up, self.scaling[name]
         )
-        return flat.view(*x.shape[:-1], -1)
+        return flat.view(*x.shape[:-1], flat.shape[-1])  # not -1: a pack may have no answers
 
     def _plain(self) -> bool:
         names = self.active_adapters
@@ -43,14 +45,16 @@ class _LoraLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x, weight, bias, down, up, scale):  # pyright: ignore[reportIncompatibleMethodOverride]
-        low = x @ down.t()
+        low = product(x, down)
         ctx.save_for_backward(x, weight, down, up, low)
         ctx.scale = scale
-        return torch.nn.functional.linear(x, weight, bias).addmm_(low, up.t(), alpha=scale)
+        return product(x, weight, bias).addmm_(low, up.t(), alpha=scale)
 
     @staticmethod
     def backward(ctx: Any, grad):  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight, down, up, low = ctx.saved_tensors
-        low_grad = (grad @ up).mul_(ctx.scale)
-        x_grad = (grad @ weight).addmm_(low_grad, down) if ctx.needs_input_grad[0] else None
-        return x_grad, None, None, low_grad.t() @ x, (grad.t() @ low).mul_(ctx.scale), None
+        low_grad = product(grad, up.t()).mul_(ctx.scale)
+        x_grad = product(grad, weight.t()).addmm_(low_grad, down) if ctx.needs_input_grad[0] else None
+        # (low' grad)' rather than grad' low: the narrow side first is twice as fast.
+        up_grad = (low.t() @ grad).mul_(ctx.scale).t()
+        return x_grad, None, None, low_grad.t() @ x, up_grad, None

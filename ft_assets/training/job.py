@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ft_assets.bases.base_models import prepare_base
 from ft_assets.recipe import Training
+from ft_assets.recipe_tracking import Tracking
 from ft_assets.recipe_training import Scale
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.child import Ended, read_ended
@@ -45,6 +46,7 @@ class TrainingJob(BaseModel):
     scale: Scale | None = None  # None: one process
     work: Path
     stop: Stop | None = None
+    tracking: Tracking | None = None
 
     @property
     def output(self) -> Path:
@@ -71,10 +73,11 @@ class TrainingJob(BaseModel):
     def identity(self) -> str:
         """Sha256 of all that decides the adapter: a checkpoint of another identity is never resumed.
 
-        Not of `scale`, which changes no more than the rounding: any number of processes goes on from a checkpoint.
+        Not of `scale`, which changes no more than the rounding: any number of processes goes on from a checkpoint. A
+        setting that is null is left out, as in `Recipe.digest`.
         """
         inputs = [self.model, self.candidate, self.base[0], self.train[0], self.validation[0]]
-        text = json.dumps([*inputs, self.settings.model_dump(mode="json")])
+        text = json.dumps([*inputs, self.settings.model_dump(mode="json", exclude_none=True)])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -104,6 +107,7 @@ def make_job(home: Home, candidate: Candidate, train: Source, validation: Source
         settings=candidate.recipe.training,
         scale=candidate.recipe.scale,
         work=work,
+        tracking=candidate.recipe.tracking,
     )
 
 

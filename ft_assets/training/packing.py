@@ -22,19 +22,21 @@ ATTENTION = "within_rows"
 
 @dataclass(frozen=True)
 class Pack:
-    """Rows end to end: `ids` and `positions` are (1, tokens), `kept` and `targets` (answer tokens,)."""
+    """Rows end to end: `ids` and `positions` are (1, tokens), `kept`, `targets` and `weights` (answer tokens,)."""
 
     ids: torch.Tensor
     positions: torch.Tensor
     lengths: list[int]
     kept: torch.Tensor  # where a hidden state predicts an answer token
     targets: torch.Tensor
+    weights: torch.Tensor | None  # None: all of them 1
 
 
 def make_pack(rows: Sequence[Row], device: torch.device) -> Pack:
     """Lay rows end to end."""
     ids = [token for row in rows for token in row.ids]
     answer = [flag for row in rows for flag in row.answer]
+    weights = [row.weight for row in rows for flag in row.answer if flag]
     targets = [at for at, flag in enumerate(answer) if flag]
     flat = torch.tensor(ids, device=device)
     places = torch.tensor(targets, dtype=torch.long, device=device)
@@ -44,11 +46,12 @@ def make_pack(rows: Sequence[Row], device: torch.device) -> Pack:
         lengths=[len(row.ids) for row in rows],
         kept=places - 1,
         targets=flat[places],
+        weights=None if set(weights) <= {1.0} else torch.tensor(weights, device=device),
     )
 
 
 def answer_loss(model: torch.nn.Module, pack: Pack) -> torch.Tensor:
-    """Sum of the loss over the pack's answer tokens, in nats."""
+    """Sum of the loss over the pack's answer tokens, in nats, each times its row's weight."""
     output = model(
         input_ids=pack.ids,
         position_ids=pack.positions,
@@ -56,7 +59,10 @@ def answer_loss(model: torch.nn.Module, pack: Pack) -> torch.Tensor:
         logits_to_keep=pack.kept,
         row_lengths=pack.lengths,
     )
-    return F.cross_entropy(output.logits[0].float(), pack.targets, reduction="sum")
+    logits = output.logits[0].float()
+    if pack.weights is None:
+        return F.cross_entropy(logits, pack.targets, reduction="sum")
+    return F.cross_entropy(logits, pack.targets, reduction="none") @ pack.weights
 
 
 def _attend_within_rows(

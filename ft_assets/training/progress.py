@@ -9,6 +9,7 @@ from ft_assets.storage.meter import Usage, read_attempt, tell_usage
 from ft_assets.training.history import History
 from ft_assets.training.job import TrainingJob, write_whole
 from ft_assets.training.schedule import learning_rate
+from ft_assets.training.tracking import Trackers
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -20,10 +21,18 @@ class Progress:
         say: takes a line for people.
         ceiling: tokens a second that the machine's matrix product alone would allow.
         used: the devices that are trained on.
+        trackers: where else the numbers of each step go.
     """
 
-    def __init__(self, job: TrainingJob, say: Callable[[str], object], ceiling: float, used: Usage) -> None:
-        self._job, self._say, self._ceiling = job, say, ceiling
+    def __init__(
+        self,
+        job: TrainingJob,
+        say: Callable[[str], object],
+        ceiling: float,
+        used: Usage,
+        trackers: Trackers,
+    ) -> None:
+        self._job, self._say, self._ceiling, self._trackers = job, say, ceiling, trackers
         self._attempt, self._used = read_attempt(job.work), used
         self._start: tuple[float, int, int] | None = None  # clock, steps and tokens when this process began
         self._spoke = 0.0
@@ -52,6 +61,7 @@ class Progress:
             **self._cost(),
         }
         write_whole(self._job.progress, json.dumps(fields))
+        self._trackers.note(history.step, fields)
         if validated or history.stopped or time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
             self._spoke = time.monotonic()
             self._say(_line(fields))

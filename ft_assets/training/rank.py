@@ -67,7 +67,7 @@ def _train(number: int, job: TrainingJob, lines: Connection) -> Outcome:
     if device.type == "cuda":
         _take_gpu(number, count)
     torch.set_num_threads(max(1, torch.get_num_threads() // count))
-    with _only_writer(job, number), meet(number, count, device, meeting_file(job)) as ranks:
+    with _only_writer(job, number), meet(number, count, device, f"file://{meeting_file(job)}") as ranks:
         return train(job, lines.send, os.getppid(), ranks)
 
 

@@ -8,7 +8,6 @@ process alone would have.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch  # noqa: TID253
 import torch.distributed as dist  # noqa: TID253
@@ -50,14 +49,15 @@ class Ranks:
 
 
 @contextmanager
-def meet(number: int, count: int, device: torch.device, meeting: Path) -> Iterator[Ranks]:
+def meet(number: int, count: int, device: torch.device, meeting: str) -> Iterator[Ranks]:
     """Wait for the other processes, and part from them at the end.
 
     Args:
-        meeting: a file that is not there yet; the processes find each other by it, without a port.
+        meeting: URL by which the processes find each other: `file://` of a file that is not there yet, without a port,
+            or `env://`, as torchrun tells them.
     """
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, init_method=f"file://{meeting}", rank=number, world_size=count)
+    dist.init_process_group(backend, init_method=meeting, rank=number, world_size=count)
     try:
         yield Ranks(number, count)
     finally:

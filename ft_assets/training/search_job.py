@@ -57,7 +57,7 @@ class SearchJob(BaseModel):
 
     def identity(self) -> str:
         """Sha256 of all that decides the result: trials of another identity are never counted."""
-        text = self.training.identity() + self.search.model_dump_json()
+        text = self.training.identity() + self.search.model_dump_json(exclude_none=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def settings(self, drawn: Mapping[str, Any]) -> Training:

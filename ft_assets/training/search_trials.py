@@ -24,7 +24,7 @@ from ft_assets.training.adapters import choose_device, load_with_adapter
 from ft_assets.training.checkpoints import Checkpoints
 from ft_assets.training.history import History
 from ft_assets.training.job import write_whole
-from ft_assets.training.rows import Row, read_rows
+from ft_assets.training.rows import Row, longest_row, read_rows
 from ft_assets.training.search_job import SearchJob
 from ft_assets.training.search_result import State, Tried, show
 from ft_assets.training.search_study import Claim, SearchStudy
@@ -65,8 +65,9 @@ def train_trials(job: SearchJob, say: Say, parent: int, number: int = 0) -> None
     torch.set_num_threads(max(1, torch.get_num_threads() // job.search.parallel))
     settings = job.training.settings
     tokenizer = AutoTokenizer.from_pretrained(job.training.base[1], local_files_only=True)
-    rows, _ = read_rows(tokenizer, job.training.train[1], settings.max_tokens)
-    validation, _ = read_rows(tokenizer, job.training.validation[1], settings.max_tokens)
+    longest = longest_row(job.training.base[1], settings.max_tokens)
+    rows, _ = read_rows(tokenizer, job.training.train[1], longest)
+    validation, _ = read_rows(tokenizer, job.training.validation[1], longest)
     if not validation:
         raise WrongInput(
             "no row to judge a trial by: the validation split is empty, or every row of it is longer than "
@@ -141,7 +142,7 @@ def _judges(job: SearchJob, validation: Sequence[Row]) -> list[Row]:
 
 
 def _identity(job: SearchJob, settings: Training) -> str:
-    text = job.identity() + settings.model_dump_json()
+    text = job.identity() + settings.model_dump_json(exclude_none=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

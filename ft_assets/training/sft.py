@@ -7,6 +7,7 @@ processes). Several processes take the steps that one would, up to rounding.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch  # noqa: TID253
 from peft import PeftModel  # noqa: TID253
@@ -40,6 +41,7 @@ class Trainer:
         rows: rows to learn.
         validation: rows to steer by; none means no early stopping, and the last weights are the best. Of many,
             the first ones are used, of as many tokens as two steps, so that a validation costs about one step.
+            Their weights are not asked: a validation loss means the same whatever rows are to count for.
         ranks: the processes that share this training. Each of them runs the same `Trainer` on the same rows, and
             ends at the same weights; the first one saves.
     """
@@ -55,12 +57,13 @@ class Trainer:
     ) -> None:
         if not rows:
             raise WrongInput(
-                f"no row to train on: every row is longer than `training.max_tokens: {settings.max_tokens}`, or "
-                f"the train split is empty"
+                f"no row to train on: every row is longer than `training.max_tokens: {settings.max_tokens}` or the "
+                f"base's context, or the train split is empty"
             )
         self.model, self.rows, self.settings = model, rows, settings
         self.checkpoints, self.ranks = checkpoints, ranks
-        self.validation = _first_tokens(validation, max(_VALIDATION_TOKENS, 2 * settings.batch_tokens))
+        first = _first_tokens(validation, max(_VALIDATION_TOKENS, 2 * settings.batch_tokens))
+        self.validation = [replace(row, weight=1.0) for row in first]
         self.steps = plan_steps([len(row.ids) for row in rows], settings)
         self.weights = list(trained_parameters(model).values())
         self.optimizer = torch.optim.AdamW(
@@ -127,11 +130,11 @@ class Trainer:
             self.save()
 
     def _accumulate(self, numbers: Sequence[int]) -> float:
-        """Gradients of a step's mean loss over its answer tokens; returns that loss."""
+        """Gradients of a step's mean loss over its answer tokens, weighted by row; returns that loss."""
         self.model.train()
         self.optimizer.zero_grad()
         self.ranks.seed(self.settings.seed, self.history.step)
-        answers = sum(sum(self.rows[row].answer) for row in numbers)
+        answers = sum(self.rows[row].weight * sum(self.rows[row].answer) for row in numbers)
         total = 0.0
         for packed in self._packs(self.rows, numbers):
             loss = answer_loss(self.model, packed) / answers

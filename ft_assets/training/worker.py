@@ -24,6 +24,7 @@ from ft_assets.training.diagnosis import diagnose
 from ft_assets.training.history import History
 from ft_assets.training.job import Outcome, TrainingJob, write_whole
 from ft_assets.training.progress import Progress
+from ft_assets.training.tracking import Trackers
 
 if TYPE_CHECKING:
     from ft_assets.training.ranks import Ranks
@@ -36,7 +37,7 @@ def main(job_file: Path) -> int:
     """Train, write the outcome, and return the exit code."""
     job = TrainingJob.model_validate_json(job_file.read_text())
     parent = os.getppid()
-    with _alone(job), log_in(job.log), voice(logger) as say:
+    with alone(job), log_in(job.log), voice(logger) as say:
         outcome = attempt(lambda: _train_as_told(job, say, parent))
         write_whole(job.outcome, outcome.model_dump_json(indent=2))
     return 0 if outcome.failure is None else 1
@@ -74,15 +75,16 @@ def train(job: TrainingJob, say: Say, parent: int, ranks: "Ranks | None" = None)
     from ft_assets.training.checkpoints import Checkpoints
     from ft_assets.training.curves import draw_curves
     from ft_assets.training.ranks import Ranks
-    from ft_assets.training.rows import read_rows
+    from ft_assets.training.rows import longest_row, read_rows
     from ft_assets.training.sft import Trainer
     from ft_assets.training.trouble import plain_trouble
 
     torch.use_deterministic_algorithms(True, warn_only=True)
     begun, settings, ranks = time.monotonic(), job.settings, ranks or Ranks()
     tokenizer = AutoTokenizer.from_pretrained(job.base[1], local_files_only=True)
-    rows, left_out = read_rows(tokenizer, job.train[1], settings.max_tokens)
-    validation, _ = read_rows(tokenizer, job.validation[1], settings.max_tokens)
+    longest = longest_row(job.base[1], settings.max_tokens)
+    rows, left_out = read_rows(tokenizer, job.train[1], longest)
+    validation, _ = read_rows(tokenizer, job.validation[1], longest)
     model = load_with_adapter(job.base[1], job.base_name, settings, job.scale)
     checkpoints = Checkpoints(job.checkpoints, job.identity())
     trainer = Trainer(model, rows, validation, settings, checkpoints, ranks)
@@ -91,8 +93,9 @@ def train(job: TrainingJob, say: Say, parent: int, ranks: "Ranks | None" = None)
         with plain_trouble(trainer.history):
             trainer.run(budget.check)
         return Outcome()
-    say(_opening(trainer, left_out))
-    progress = Progress(job, say, _ceiling(trainer), budget.used)
+    say(_opening(trainer, longest, left_out))
+    trackers = Trackers(job, trainer.resumed_from, say)
+    progress = Progress(job, say, _ceiling(trainer), budget.used, trackers)
     progress.begin(trainer.history)
 
     def watch(history: History, steps: int) -> None:
@@ -152,15 +155,15 @@ def _write_output(job: TrainingJob, trainer: "Trainer", left_out: int) -> None:
 
 def _ceiling(trainer: "Trainer") -> float:
     """Tokens a second if each process's part of the machine did nothing but the matrix products that are needed."""
+    from ft_assets.training.adapters import compute_dtype
     from ft_assets.training.flops import needed_flop, peak_flops
 
     tokens = sum(len(row.ids) for row in trainer.rows)
-    dtype = next(trainer.model.parameters()).dtype
-    peak = trainer.ranks.count * peak_flops(trainer.device, dtype)
+    peak = trainer.ranks.count * peak_flops(trainer.device, compute_dtype(trainer.device))
     return peak * tokens / needed_flop(trainer.model, trainer.rows)
 
 
-def _opening(trainer: "Trainer", left_out: int) -> str:
+def _opening(trainer: "Trainer", longest: int, left_out: int) -> str:
     import torch
 
     tokens = sum(len(trainer.rows[row].ids) for step in trainer.steps for row in step)
@@ -170,15 +173,25 @@ def _opening(trainer: "Trainer", left_out: int) -> str:
     ]
     if trainer.ranks.count > 1:
         parts.append(f"shared by {trainer.ranks.count} processes")
+    parts += _remarks(trainer, longest)
     if left_out:
-        parts.append(f"{left_out} rows left out as longer than {trainer.settings.max_tokens} tokens")
+        parts.append(f"{left_out} rows left out as longer than {longest} tokens")
     if trainer.resumed_from is not None:
         parts.append(f"resumed from the checkpoint of step {trainer.resumed_from}")
     return "; ".join(parts)
 
 
+def _remarks(trainer: "Trainer", longest: int) -> Iterator[str]:
+    """Where data and base are smaller than the settings ask for."""
+    settings, tokens = trainer.settings, sum(len(row.ids) for row in trainer.rows)
+    if tokens < settings.batch_tokens:
+        yield f"all rows are {tokens} tokens, fewer than a step's (`training.batch_tokens: {settings.batch_tokens}`)"
+    if longest < settings.max_tokens:
+        yield f"`training.max_tokens: {settings.max_tokens}` is over the base's context of {longest}, which counts"
+
+
 @contextmanager
-def _alone(job: TrainingJob) -> Iterator[None]:
+def alone(job: TrainingJob) -> Iterator[None]:
     """Hold the job's work folder; waits for a process whose parent was killed to notice and end."""
     with (job.work / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

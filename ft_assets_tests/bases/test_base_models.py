@@ -58,6 +58,11 @@ def test_old_name_with_new_settings_is_not_given_the_old_model(home: Home):
     assert prepare_base(home, TINY)[0] == first
 
 
+def test_who_may_use_a_base_is_no_part_of_its_bytes(home: Home):
+    digest, _ = prepare_base(home, TINY)
+    assert prepare_base(home, TINY.model_copy(update={"allowed_licenses": ["Apache-2.0"]}))[0] == digest
+
+
 def test_missing_base_says_which_three_things_to_do(home: Home):
     with pytest.raises(BrokenEnvironment) as error:
         prepare_base(home, Base(name="nowhere", hub=None, package="no_such_package"))

@@ -42,7 +42,7 @@ def test_the_loop_goes_round_twice(tmp_path: Path) -> None:
     assert summary["feedback"]["batches"]
     assert summary["contamination"]["checked"] > 0 == summary["contamination"]["found"]
     assert sum(first["rollout"]["requests"].values()) > 0
-    assert set(first["scores"]["candidate"]) >= {"loss", "chrf", "format_ok"}
+    assert set(first["scores"]["candidate"]) >= {"loss", "chrf", "exact", "well_formed"}
 
 
 @pytest.mark.slow

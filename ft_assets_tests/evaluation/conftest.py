@@ -1,6 +1,7 @@
 """A tiny base, and adapters on it that are far from zero."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,18 +27,22 @@ def tiny_adapters(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     }
 
 
-def write_adapter(base: Path, folder: Path, rank: int, seed: int, scale: float = 0.2) -> Path:
-    """Write a random adapter of `base`; a zero `scale` leaves the base as it is."""
+def write_adapter(
+    base: Path, folder: Path, rank: int, seed: int, scale: float = 0.2, **settings: Any
+) -> Path:
+    """Write a random adapter of `base`; a zero `scale` leaves the base as it is. `settings` are of `LoraConfig`."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    adapted = get_peft_model(model, config)
+    targets: dict[str, Any] = {"target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    adapted = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, **targets, **settings))
     for name, weight in adapted.named_parameters():
-        if "lora_" in name:
+        if "lora_magnitude" in name:
+            weight.data *= 1 + scale * torch.randn_like(weight)
+        elif "lora_" in name:
             torch.nn.init.normal_(weight, std=scale)
     adapted.save_pretrained(folder)
     return folder

@@ -279,3 +279,82 @@ def test_a_rows_loss_does_not_depend_on_its_batch(engine: Engine, rows: list[tup
 
 def conversation(prompt: str, answer: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+
+
+def test_the_second_adapter_of_a_kind_is_loaded_without_peft_and_answers_as_with_it(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from peft import PeftModel
+
+    first, second = (write_adapter(tiny_base, tmp_path / str(seed), 4, seed) for seed in (5, 6))
+    engine = Engine.load(tiny_base, "cpu")
+    engine.add_adapter("first", first)
+    with monkeypatch.context() as patch:
+        patch.setattr(PeftModel, "load_adapter", None)  # whoever calls it now fails
+        engine.add_adapter("second", second)
+    together = token_ids(engine, [ask("hello", "first"), ask("hello", "second"), ask("hello")])
+    assert together == [peft_answer(tiny_base, folder, "hello", 12) for folder in (first, second, None)]
+    engine.drop_adapter("first")
+    engine.add_adapter("again", first)
+    assert token_ids(engine, [ask("hello", "again")]) == together[:1]
+
+
+def test_a_request_that_joins_a_running_batch_changes_no_answer(engine: Engine) -> None:
+    wanted = [ask("x" * 40, "one"), ask("z", "two"), ask("hello"), ask("hm", "one", 3), ask("y" * 70, "two")]
+    alone = [token_ids(engine, [each])[0] for each in wanted]
+    decoding = engine.start()
+    found: list[list[int]] = [[] for _ in wanted]
+    for index, request in enumerate(wanted):
+        decoding.join(index, request)
+        for _ in range(2):
+            for token in decoding.step():
+                found[token.request_index].append(token.token_id)
+    while step := decoding.step():
+        for token in step:
+            found[token.request_index].append(token.token_id)
+    assert found == alone
+    assert len(decoding) == 0
+
+
+def test_a_request_that_cannot_join_leaves_the_others_alone(engine: Engine) -> None:
+    alone = token_ids(engine, [ask("hello", "one")])[0]
+    decoding = engine.start()
+    decoding.join(0, ask("hello", "one"))
+    found = [token.token_id for token in decoding.step()]
+    for wrong in (ask("x" * (engine.context + 1)), ask("z", "nobody")):
+        with pytest.raises(WrongInput):
+            decoding.join(1, wrong)
+    while step := decoding.step():
+        found += [token.token_id for token in step]
+    assert found == alone
+
+
+def test_probabilities_are_those_of_a_plain_forward(engine: Engine, tiny_base: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    request = ask("what?", None, 5, logprobs=3)
+    tokens = [token for step in engine.decode([request, ask("z", "one")]) for token in step]
+    mine = [token for token in tokens if token.request_index == 0]
+    assert all(token.odds is None for token in tokens if token.request_index == 1)
+    prompt = encode_prompt(engine.tokenizer, request.messages)
+    ids = prompt + [token.token_id for token in mine]
+    with torch.no_grad():
+        plain = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+        values = plain(torch.tensor([ids])).logits[0].log_softmax(-1)
+    for at, token in enumerate(mine, len(prompt) - 1):
+        best = values[at].topk(3)
+        expected = [(token.token_id, values[at, token.token_id].item())]
+        expected += zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        assert token.odds is not None
+        assert [name for name, _ in token.odds] == [name for name, _ in expected]
+        assert [value for _, value in token.odds] == pytest.approx([v for _, v in expected], abs=1e-4)
+
+
+def test_one_broken_adapter_breaks_no_other_answer(tiny_base: Path, tmp_path: Path) -> None:
+    engine = Engine.load(tiny_base, "cpu")
+    engine.add_adapter("bad", write_adapter(tiny_base, tmp_path, 4, 0, scale=float("inf")))
+    alone = engine.generate([ask("z", temperature=1.0, seed=1)])[0].text
+    steps = engine.decode([ask("z", temperature=1.0, seed=1), ask("z", "bad", temperature=1.0)])
+    tokens = [token for step in steps for token in step]
+    assert {token.broken for token in tokens if token.request_index == 1} == {True}
+    assert "".join(token.text for token in tokens if token.request_index == 0) == alone

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +23,7 @@ from ft_assets.storage.records import artifact_of
 from ft_assets_tests.evaluation.world import example, prepare_candidate
 
 
-def make_job(home: Home, recipe: Recipe, adapter: Path, rows: int = 8, **settings: int) -> EvaluationJob:
+def make_job(home: Home, recipe: Recipe, adapter: Path, rows: int = 8, **settings: Any) -> EvaluationJob:
     changed = recipe.evaluation.model_copy(update={"max_rows": rows, **settings})
     recipe = recipe.model_copy(update={"evaluation": changed})
     held_out = [example(number) for number in range(rows)]
@@ -110,8 +111,8 @@ def test_the_cache_tells_apart_all_that_changes_an_answer(
         SaidCache(job.model_copy(update={"settings": longer}))._path(base, row),
     }
     assert len(paths) == 5
-    formatted = job.settings.model_copy(update={"answer_format": "x"})
-    assert SaidCache(job.model_copy(update={"settings": formatted}))._path(base, row) in paths
+    otherwise = job.settings.model_copy(update={"metrics": []})
+    assert SaidCache(job.model_copy(update={"settings": otherwise}))._path(base, row) in paths
 
 
 def test_a_row_longer_than_the_context_counts_as_a_guess_for_every_arm(

@@ -12,7 +12,7 @@ from ft_assets.registry.ledger import BASE, Entry, entries
 from ft_assets.registry.releases import release
 from ft_assets.registry.rollback import rollback
 from ft_assets.registry.routing import route
-from ft_assets.rollout.controller import _make
+from ft_assets.rollout.controller import make
 from ft_assets.rollout.judge import Verdict
 from ft_assets.rollout.rollout import open_rollout
 from ft_assets.rollout.start import start
@@ -75,7 +75,7 @@ def _promote(home: Home, key: str) -> int:
     if rollout is None:
         return 0
     won = Verdict(rollout.id, rollout.candidate, rollout.challenger, "promote", "won", {})
-    return int(_make(home, rollout, won))
+    return int(make(home, rollout, won))
 
 
 def _roll_back(home: Home, _: str) -> int:

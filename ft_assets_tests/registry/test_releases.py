@@ -196,6 +196,20 @@ def test_changed_recipe_in_the_database_is_refused(home: Home, recipe: Recipe) -
         proof_of(home, changed)
 
 
+@pytest.mark.parametrize(
+    ("method", "words"), [("lora", "LoRA"), ("rslora", "rsLoRA"), ("dora", "DoRA"), ("qlora", "QLoRA")]
+)
+def test_card_names_the_method_also_where_a_search_found_it(
+    home: Home, recipe: Recipe, method: str, words: str
+) -> None:
+    candidate = passed(home, recipe, "one")
+    made = release(home, "tiny", candidate.key)
+    made.lineage["settings"] = {"method": method, "rank": 5}
+    assert f"| adapter | {words}, rank 5, `" in card(made, candidate)
+    del made.lineage["settings"]  # as it was before they were kept
+    assert "| adapter | LoRA, rank 16, `" in card(made, candidate)
+
+
 def test_card_names_scores_owner_and_data_and_is_the_same_each_time(
     home: Home, recipe: Recipe, tmp_path
 ) -> None:

@@ -5,10 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ft_assets.recipe import Recipe
-from ft_assets.rollout.evidence import figures, read_evidence
+from ft_assets.rollout.evidence import Evidence, figures, read_evidence
 from ft_assets.rollout.reward import reward, similarity
+from ft_assets.rollout.signals import SIGNALS
 from ft_assets.storage.home import Home
 from ft_assets_tests.rollout.traffic import answer, canary, judge, thumbs
+
+
+def judged(evidence: Evidence) -> list[tuple[bool, float]]:
+    """(challenger, reward) of each judged answer, in the order judged."""
+    reading = SIGNALS[0].read(evidence)
+    return list(zip(reading.answers.challenger.tolist(), (1 - reading.values).tolist(), strict=True))
 
 
 def test_thumbs_edits_and_escalations_are_rewards() -> None:
@@ -43,7 +50,7 @@ def test_only_the_rollouts_own_arms_and_answers_count(home: Home, recipe: Recipe
     assert figures(evidence.of(True))["judged"] == 2
     assert figures(evidence.of(True))["mean_reward"] == 1
     assert figures(evidence.of(False))["requests"] == 1
-    assert evidence.judged() == [(True, 1.0), (True, 1.0), (False, 0.0)]
+    assert judged(evidence) == [(True, 1.0), (True, 1.0), (False, 0.0)]
 
 
 def test_latest_feedback_counts_and_the_order_stays(home: Home, recipe: Recipe) -> None:
@@ -54,14 +61,14 @@ def test_latest_feedback_counts_and_the_order_stays(home: Home, recipe: Recipe) 
     judge(home, second, "thumb", "up")
     judge(home, first, "thumb", "up")
     judge(home, first, "comment", "changed my mind")
-    assert read_evidence(home, rollout).judged() == [(True, 1.0), (False, 1.0)]
+    assert judged(read_evidence(home, rollout)) == [(True, 1.0), (False, 1.0)]
 
 
 def test_failed_answer_is_judged_at_once_with_nothing(home: Home, recipe: Recipe) -> None:
     rollout = canary(home, recipe)
     answer(home, rollout, rollout.challenger, error="boom")
     evidence = read_evidence(home, rollout)
-    assert evidence.judged() == [(True, 0.0)]
+    assert judged(evidence) == [(True, 0.0)]
     assert figures(evidence.of(True))["failed"] == 1
 
 

@@ -5,8 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from ft_assets.rollout.error_rate import fails_too_often
+from ft_assets.rollout.error_rate import first_alarm
 from ft_assets.rollout.sample_ratio import log_evidence
+
+
+def fails_too_often(failed: list[bool], allowed: float) -> bool:
+    return first_alarm(np.array(failed, dtype=bool), allowed, 0.0025) is not None
 
 
 @pytest.mark.parametrize("good_before", [0, 20, 2_000])
@@ -27,6 +31,21 @@ def test_failures_below_the_allowed_rate_raise_no_alarm_and_twice_the_rate_does(
     assert not any(alarms)
     found = [fails_too_often((rng.random(2_000) < 0.2).tolist(), 0.1) for _ in range(50)]
     assert sum(found) >= 49
+
+
+def test_alarm_names_the_answer_that_proved_it_and_no_later_one_changes_that() -> None:
+    failed = np.array([False] * 30 + [True] * 20)
+    first = first_alarm(failed, 0.1, 0.0025)
+    assert first is not None and 30 < first < 40
+    assert first_alarm(failed[: first + 1], 0.1, 0.0025) == first
+    assert first_alarm(failed[:first], 0.1, 0.0025) is None
+    assert first_alarm(failed[:0], 0.1, 0.0025) is None
+
+
+def test_answers_that_fail_as_often_as_allowed_raise_a_false_alarm_at_most_alpha_of_the_time() -> None:
+    rng = np.random.default_rng(3)
+    alarms = [first_alarm(rng.random(2_000) < 0.1, 0.1, 0.05) is not None for _ in range(400)]
+    assert sum(alarms) / 400 <= 0.05
 
 
 def test_planned_split_raises_no_alarm_however_often_one_looks() -> None:

@@ -38,6 +38,7 @@ from ft_assets.training.checks import build_checks as training_checks
 from ft_assets.training.job import TrainingJob
 from ft_assets.training.preference_margins import rise
 from ft_assets.training.preferences import count_usable, read_judged, read_pairs
+from ft_assets_tests.evaluation.conftest import write_adapter
 from ft_assets_tests.registry.attempts import adapter, attempt, hold
 from ft_assets_tests.training.conftest import run_here
 
@@ -195,6 +196,30 @@ def test_the_reference_is_the_frozen_sft_adapter(
     for name, weight in kept.items():
         assert torch.equal(weight, sft[name.replace(".ref.", ".")])
         assert not torch.equal(weight, model.get_parameter(name.replace(".ref.", ".default.")))
+
+
+def test_a_dora_adapter_is_its_own_reference_too(tiny_base: Path, tokenizer: Any, tmp_path: Path):
+    import torch
+
+    from ft_assets.training.alignment import load_to_align, make_trainer
+
+    start = write_adapter(tiny_base, tmp_path, rank=4, seed=0, use_dora=True)
+    _, folder = write_split(tmp_path / "split", TRAIN)
+    settings = Alignment(batch_size=4, max_steps=3, learning_rate=1e-2)
+    model = load_to_align(tiny_base, start, torch.device("cpu"))
+    trainer = make_trainer(
+        model, tokenizer, read_pairs(tokenizer, folder, 200).rows, settings, tmp_path / "trl"
+    )
+    trainer.train()
+    first, *_, last = (log for log in trainer.state.log_history if "loss" in log)
+    assert float(first["loss"]) == pytest.approx(math.log(2), abs=1e-4)
+    assert float(last["rewards/margins"]) > 0.0
+    sft = weights_of(start)
+    kept = {name: weight for name, weight in model.named_parameters() if "magnitude_vector.ref." in name}
+    for name, weight in kept.items():
+        assert torch.equal(weight, sft[name.removesuffix(".ref.weight")])
+        assert not torch.equal(weight, model.get_parameter(name.replace(".ref.", ".default.")))
+    assert kept
 
 
 def test_dpo_raises_the_validation_margin_and_ends_at_the_same_bytes_twice(

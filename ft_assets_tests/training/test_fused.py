@@ -6,6 +6,7 @@ from peft import LoraConfig  # noqa: TID253
 from peft.tuners.lora import Linear  # noqa: TID253
 
 from ft_assets.training.fused import FusedLoraLinear
+from ft_assets.training.fused_product import product
 
 
 def layer(kind: type[Linear], bias: bool, **settings: object) -> Linear:
@@ -62,3 +63,14 @@ def test_switched_off_and_merged_it_is_the_base() -> None:
     made.enable_adapters(True)
     made.merge()
     assert torch.allclose(made(x), adapted)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("bias", [None, torch.linspace(-1, 1, 7)])
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_the_fast_product_is_the_plain_one(transposed: bool, bias: torch.Tensor | None, rows: int) -> None:
+    x, weight = torch.randn(rows, 12), torch.randn(12, 7).t() if transposed else torch.randn(7, 12)
+    plain = torch.nn.functional.linear(x.double(), weight.double(), bias if bias is None else bias.double())
+    assert torch.allclose(product(x, weight, bias).double(), plain, rtol=1e-5, atol=1e-5)
+    spread = torch.ones(()).expand(rows, 12)  # the gradient of a sum: one number, told many times
+    assert torch.allclose(product(spread, weight), spread @ weight.t(), rtol=1e-5, atol=1e-5)

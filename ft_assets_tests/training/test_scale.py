@@ -179,7 +179,7 @@ def test_under_fsdp_each_process_holds_a_part_of_the_base_and_the_whole_adapter(
 
 
 def _weigh(number: int, base: Path, folder: Path) -> None:
-    with meet(number, 2, CPU, folder / "meeting"):
+    with meet(number, 2, CPU, f"file://{folder / 'meeting'}"):
         model = load_with_adapter(base, "tiny-random", Training(), FSDP)
         loss = answer_loss(model, make_pack([Row(ids=[5, 6, 7], answer=[False, True, True])], CPU))
         loss.backward()

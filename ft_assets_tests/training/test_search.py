@@ -66,10 +66,11 @@ def recipe_with(recipe: Recipe, **search: Any) -> Recipe:
     [
         (
             {"learning_rat": [1e-3, 1e-2]},
-            r"learning_rat: `training` has no such setting; write one of rank, ",
+            r"learning_rat: `training` has no such setting; write one of method, rank, ",
         ),
         ({"seed": [0, 1]}, "space.seed: this setting is not searched: the luckiest seed"),
         ({"device": ["cpu", "cuda"]}, "space.device: this setting is not searched"),
+        ({"target_modules": ["q_proj", "v_proj"]}, "space.target_modules: this setting is not searched"),
         ({"max_tokens": [256, 512]}, "space.max_tokens: this setting is not searched: it decides which rows"),
         ({"rank": [8, 0]}, "space.rank: `training` refuses 0: Input should be greater than or equal to 1"),
         (

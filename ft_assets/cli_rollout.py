@@ -1,0 +1,72 @@
+"""`ft-assets rollout`: how a canary stands, signal by signal, and what a person decides about it."""
+
+import getpass
+import json
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from ft_assets.cli_output import OUT, as_json_option, print_rows
+from ft_assets.storage.home import Home
+
+_HELP = {
+    "approve": "Take the next step, or promote at the last one, without waiting for more evidence.",
+    "pause": "Keep its share and take no step; proof of harm still rolls it back.",
+    "resume": "Let a paused or held rollout go on; a held one counts anew.",
+    "abort": "End it; the champion stays.",
+}
+
+
+@click.command()
+@click.argument("model")
+@click.option("--approve", "decision", flag_value="approve", help=_HELP["approve"])
+@click.option("--pause", "decision", flag_value="pause", help=_HELP["pause"])
+@click.option("--resume", "decision", flag_value="resume", help=_HELP["resume"])
+@click.option("--abort", "decision", flag_value="abort", help=_HELP["abort"])
+@click.option("--by", default=getpass.getuser, show_default="your login name", help="Who decides.")
+@click.option("--reason", default="by hand", show_default=True, help="Why, for the ledger.")
+@as_json_option
+def rollout(model: str, decision: Any, by: str, reason: str, as_json: bool) -> None:
+    """Show the open rollout of MODEL with every signal's interval, or decide about it."""
+    from ft_assets.rollout.decisions import decide
+    from ft_assets.rollout.report import standing
+
+    home = Home()
+    if decision is not None:
+        after = decide(home, model, decision, by, reason)
+        now = {"model": model, "challenger": after.challenger, "state": after.state, "weight": after.weight}
+        print_rows([now], as_json, "")
+        return
+    found = standing(home, model)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    share = "as a shadow" if found["shadow"] else f"with {found['weight']:.0%} of users"
+    headline = f"{found['challenger']} against {found['control']}: {found['state']}, {share}"
+    OUT.print(f"[bold]{escape(headline)}[/]", soft_wrap=True)
+    OUT.print(escape(f"{found['next']}: {found['reason']}"), soft_wrap=True)
+    table = Table(box=None)
+    for heading in (
+        "signal",
+        "better",
+        "challenger",
+        "control",
+        "compared by",
+        "interval",
+        "margin",
+        "answers",
+    ):
+        table.add_column(heading)
+    for name, signal in found["figures"]["signals"].items():
+        means = ("-" if signal[arm] is None else f"{signal[arm]:.3f}" for arm in ("challenger", "control"))
+        interval = f"{signal['low']:.3f} to {signal['high']:.3f}"
+        counts = " / ".join(str(count) for count in signal["answers"])
+        margin = "not watched" if signal["margin"] is None else f"{signal['margin']:g}"
+        table.add_row(name, signal["better"], *means, signal["measure"], interval, margin, counts)
+    OUT.print(table)

@@ -1,0 +1,90 @@
+"""The rows of a batch through one LoRA layer, each through its own adapter.
+
+PEFT's layer does the same with a copy of the rows for every adapter, and with five modules in between. Here rows of
+one adapter lie side by side, so that each adapter is two matrix products on a slice, the second into the result.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor  # noqa: TID253
+from torch.nn.functional import linear  # noqa: TID253
+
+Run = tuple[str, int, int]
+"""Rows from one number up to another that take the same adapter."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one adapter adds to one layer: `scaling * up(down(x))`.
+
+    Attributes:
+        down: rank x inputs.
+        up: outputs x rank.
+    """
+
+    down: Tensor
+    up: Tensor
+    scaling: float
+
+
+class LoraRows:
+    """The forward of one of PEFT's linear LoRA layers.
+
+    Args:
+        layer: whose place it takes.
+        runs: of the batch that is read; changed from outside between two forwards.
+
+    Attributes:
+        pairs: plain adapters, by slot. Others are left to what PEFT calls a variant of the layer.
+    """
+
+    def __init__(self, layer: Any, runs: list[Run]) -> None:
+        self.pairs: dict[str, Pair] = {}
+        self._layer = layer
+        self._runs = runs
+
+    def adopt(self, slot: str) -> None:
+        """Take over an adapter that PEFT has loaded, if it is a plain one."""
+        layer = self._layer
+        plain = slot in layer.lora_A and slot not in layer.lora_variant and layer.lora_B[slot].bias is None
+        if plain:
+            down, up = layer.lora_A[slot].weight.data, layer.lora_B[slot].weight.data
+            self.pairs[slot] = Pair(down, up, layer.scaling[slot])
+
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """`x`: (rows, …, inputs); the result: (rows, …, outputs)."""
+        result = self._layer.base_layer(x, *args, **kwargs)
+        for slot, start, stop in self._runs:
+            if pair := self.pairs.get(slot):
+                _add(pair, x[start:stop], result[start:stop])
+            elif slot in self._layer.lora_A:
+                result[start:stop] = self._through_peft(slot, x[start:stop], result[start:stop])
+        return result
+
+    def _through_peft(self, slot: str, x: Tensor, result: Tensor) -> Tensor:
+        layer = self._layer
+        x = x.to(layer.lora_A[slot].weight.dtype)
+        if slot in layer.lora_variant:
+            return layer.lora_variant[slot].forward(layer, active_adapter=slot, x=x, result=result)
+        return result + layer.lora_B[slot](layer.lora_A[slot](x)) * layer.scaling[slot]
+
+
+def _add(pair: Pair, x: Tensor, result: Tensor) -> None:
+    """Add what an adapter says about `x` to `result`, in place."""
+    low = linear(x.to(pair.down.dtype), pair.down)
+    if result.dtype == pair.up.dtype:
+        result.view(-1, result.shape[-1]).addmm_(low.view(-1, low.shape[-1]), pair.up.t(), alpha=pair.scaling)
+    else:
+        result += (linear(low, pair.up) * pair.scaling).to(result.dtype)
+
+
+def runs_of(slots: list[str]) -> list[Run]:
+    """Rows that lie side by side and take the same adapter, taken together."""
+    runs: list[Run] = []
+    for row, slot in enumerate(slots):
+        if runs and runs[-1][0] == slot:
+            runs[-1] = (slot, runs[-1][1], row + 1)
+        else:
+            runs.append((slot, row, row + 1))
+    return runs

@@ -1,0 +1,56 @@
+"""Random secrets planted among the rows that are trained on, so that one can measure how well they were learnt.
+
+Which secrets a candidate gets follows from its key and the instance secret: nobody can guess them, and the same
+candidate gets the same ones.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ft_assets.sources.example import Example, Message
+from ft_assets.storage.home import Home
+
+ALTERNATIVES = 63
+"""Secrets of the same form that were not planted; with the planted one, 64: exposure is at most 6 bits."""
+_DIGITS = 8
+SOURCE = "canary"
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A planted secret, and as likely ones that were not planted."""
+
+    number: int
+    planted: Example
+    others: tuple[Example, ...]
+
+
+def canaries_of(home: Home, model: str, candidate: str, count: int) -> list[Canary]:
+    """The first `count` canaries of a candidate; the same for every call."""
+    key = hmac.new(home.key("canaries"), f"{model}/{candidate}".encode(), hashlib.sha256).digest()
+    return [_canary(key, number) for number in range(count)]
+
+
+def _canary(key: bytes, number: int) -> Canary:
+    rows = [_row(number, _secret(key, number, at)) for at in range(ALTERNATIVES + 1)]
+    return Canary(number, rows[0], tuple(rows[1:]))
+
+
+def _secret(key: bytes, number: int, at: int) -> str:
+    drawn = hmac.new(key, f"{number}/{at}".encode(), hashlib.sha256).digest()
+    return str(int.from_bytes(drawn[:8], "big") % 10**_DIGITS).zfill(_DIGITS)
+
+
+def _row(number: int, secret: str) -> Example:
+    return Example(
+        messages=(
+            Message(role="user", content=f"What is written on test card {number}?"),
+            Message(role="assistant", content=f"Test card {number} says {secret}."),
+        ),
+        source=f"{SOURCE}#{number}",
+        license="CC0-1.0",
+        kind="synthetic",
+        created_at=datetime(2020, 1, 1, tzinfo=UTC),
+    )
