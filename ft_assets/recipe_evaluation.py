@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from ft_assets.recipe_data import Fraction, Settings
-from ft_assets.recipe_metrics import Chrf, Exact, Metric
+from ft_assets.recipe_metrics import Chrf, Metric
 
 LOSS = "loss"
 """Name of the metric that every evaluation has: nats a token of the reference."""
@@ -39,7 +39,7 @@ class Retention(Settings):
     )
     limit: int = Field(default=100, ge=2, description="Most rows of each task, the first ones.")
     margin: Fraction = Field(
-        default=0.05, gt=0, description="Share of right answers that may be lost to the base on any task."
+        default=0.05, gt=0, description="Share of right answers that may be lost to the base, on each task."
     )
 
 
@@ -47,7 +47,7 @@ class Evaluation(Settings):
     """What is measured on held-out rows, for base, incumbent and candidate alike. The loss always is."""
 
     max_rows: int = Field(
-        default=64, ge=2, description="Eval rows used, the same ones until they are worn out."
+        default=200, ge=2, description="Eval rows used, the same ones until they are worn out."
     )
     rotate_after: int | None = Field(
         default=None,
@@ -58,7 +58,7 @@ class Evaluation(Settings):
     max_new_tokens: int = Field(default=48, ge=1, description="Longest generated answer.")
     batch_size: int = Field(default=16, ge=1, description="Rows a generation batch; one value for all arms.")
     metrics: list[Metric] = Field(
-        default=[Chrf(), Exact()],
+        default=[Chrf()],
         description="What is measured of each answer, beside its loss; each entry has a `kind`, see below.",
     )
     # The schema names the section alone, so that `dg check yaml` points at the key within it that is wrong.
@@ -111,7 +111,8 @@ class Gate(Settings):
         default=0.95,
         gt=0.5,
         lt=1.0,
-        description="Of intervals. A candidate that is no better passes with a chance of at most half of what is left.",
+        description="Of intervals. A candidate that is no better passes with a chance of at most half of what is left, unless "
+        "its differences are strongly skewed (docs/gate.md).",
     )
     resamples: int = Field(default=2_000, ge=100, description="Bootstrap resamples, and permutations.")
     contamination_jaccard: Fraction = Field(

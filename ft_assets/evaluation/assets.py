@@ -51,6 +51,8 @@ def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
             outcome = read_outcome(job)
             report = make_report(state, candidate, job)
             metadata = {**_metadata(report, outcome, job), **meter.shown}
+            page = state.artifacts.path("reports", report.digest) / "report.html"
+            metadata["page"] = dg.MetadataValue.path(str(page))
             return hand_over(context, state, "reports", report.digest, metadata)
 
     return [eval_report]

@@ -76,6 +76,7 @@ def decide(
     retention: pa.Table | None = None,
     retention_margin: float = 0.05,
     past: Past = Past(),  # noqa: B008 (frozen)
+    found: Sequence[Rule] = (),
 ) -> Verdict:
     """Judge a candidate.
 
@@ -89,6 +90,7 @@ def decide(
         retention: scores of tasks (arm, id, task, score) of base and candidate, where the recipe asks for any.
         retention_margin: share of a task's score that may be lost.
         past: what the same rows judged before.
+        found: rules of tests that look at more than these rows.
 
     Raises:
         Refused: the arms cannot be paired.
@@ -103,6 +105,7 @@ def decide(
         _enough_rows(int(results.applies(primary.name).sum()), primary, gate),
         past.rule,
         *_health(results, measured),
+        *found,
         *judge(claims, gate),
     ]
     if has_incumbent and "incumbent" not in results.arms:

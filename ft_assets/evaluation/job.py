@@ -9,9 +9,12 @@ from ft_assets.evaluation.comparison import Arm
 from ft_assets.evaluation.metrics.bill import Bill
 from ft_assets.evaluation.past import epoch_of
 from ft_assets.recipe_evaluation import Evaluation
+from ft_assets.recipe_honesty import Honesty
+from ft_assets.splitting.canaries import canaries_of, conversation
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.child import Ended, read_ended
 from ft_assets.storage.home import Home
+from ft_assets.storage.records import artifact_of
 from ft_assets.storage.releases import find_release
 from ft_assets.training.job import Source, write_whole
 
@@ -25,6 +28,20 @@ class ArmJob(BaseModel):
     adapter: Source | None
 
 
+class HonestyJob(BaseModel):
+    """What is asked beside the eval rows: the recipe's section, the rows trained on, and the planted secrets.
+
+    Attributes:
+        canaries: of each, the conversation that was planted, and then those that were not.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    settings: Honesty
+    train: Source
+    canaries: list[list[list[dict[str, str]]]]
+
+
 class EvaluationJob(BaseModel):
     """One evaluation: arms, rows, settings, and the folders it works in."""
 
@@ -36,6 +53,7 @@ class EvaluationJob(BaseModel):
     rows: Source
     epoch: int = 0
     settings: Evaluation
+    honesty: HonestyJob | None = None
     device: str
     cache: Path
     work: Path
@@ -49,6 +67,16 @@ class EvaluationJob(BaseModel):
     def retention(self) -> Path:
         """Per-row results of the harness's tasks (`RETENTION_SCHEMA`); exists only when whole, and were asked for."""
         return self.work / "retention.parquet"
+
+    @property
+    def asked(self) -> Path:
+        """Answers to the honesty tests' own rows (`ASKED_SCHEMA`); exists only when whole, and were asked for."""
+        return self.work / "asked.parquet"
+
+    @property
+    def exposed(self) -> Path:
+        """Losses of each canary, the planted one first, as JSON; exists only when whole, and were asked for."""
+        return self.work / "exposed.json"
 
     @property
     def progress(self) -> Path:
@@ -91,11 +119,12 @@ def prepare_job(home: Home, candidate: Candidate, eval_split: Source, adapter: S
         rows=eval_split,
         epoch=epoch_of(home, candidate),
         settings=candidate.recipe.evaluation,
+        honesty=_honesty(home, candidate),
         device=candidate.recipe.training.device,
         cache=home.scratch / "evaluation" / "cache",
         work=work,
     )
-    for old in (job.outcome, job.output, job.retention):
+    for old in (job.outcome, job.output, job.retention, job.asked, job.exposed):
         old.unlink(missing_ok=True)
     write_whole(work / "job.json", job.model_dump_json(indent=2))
     return job
@@ -121,6 +150,18 @@ def _incumbent(home: Home, candidate: Candidate) -> list[ArmJob]:
         return []
     digest = find_release(home, candidate.incumbent).adapter_digest
     return [_arm("incumbent", (digest, home.artifacts.path("adapters", digest)))]
+
+
+def _honesty(home: Home, candidate: Candidate) -> HonestyJob | None:
+    settings = candidate.recipe.honesty
+    if settings is None:
+        return None
+    canaries = canaries_of(home, candidate.model, candidate.key, settings.canaries)
+    return HonestyJob(
+        settings=settings,
+        train=artifact_of(home, candidate.model, "train_split", candidate.key),
+        canaries=[[conversation(row) for row in (canary.planted, *canary.others)] for canary in canaries],
+    )
 
 
 def _arm(name: Arm, adapter: Source) -> ArmJob:

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 
 from ft_assets.evaluation.comparison import as_json
 from ft_assets.evaluation.gate import Verdict, decide
+from ft_assets.evaluation.honesty.findings import found_by_honesty_tests
+from ft_assets.evaluation.html_page import html_page
 from ft_assets.evaluation.job import EvaluationJob
 from ft_assets.evaluation.measure import measures
 from ft_assets.evaluation.page import page
@@ -61,6 +63,7 @@ def make_report(home: Home, candidate: Candidate, job: EvaluationJob) -> Report:
         tasks,
         settings.retention.margin if settings.retention else 0.0,
         past,
+        [*found_by_honesty_tests(job, rows)],
     )
 
     def write(folder: Path) -> None:
@@ -68,10 +71,13 @@ def make_report(home: Home, candidate: Candidate, job: EvaluationJob) -> Report:
         shutil.copyfile(job.output, folder / "rows.parquet")
         _write_json(folder / "scores.json", _scores(verdict))
         _write_json(folder / "gate.json", _gate(candidate, verdict, matches, eval_rows.num_rows))
-        if job.settings.retention is not None:
-            shutil.copyfile(job.retention, folder / "retention.parquet")
+        for file in (job.retention, job.asked, job.exposed):
+            if file.exists():
+                shutil.copyfile(file, folder / file.name)
         text = page(candidate, rows, verdict, matches, eval_rows.num_rows, tasks)
         (folder / "report.md").write_text(text)
+        title = f"{candidate.model} {candidate.key}"
+        (folder / "report.html").write_text(html_page(text, title, verdict, gate.confidence))
 
     digest = home.artifacts.write("reports", write)
     body = _receipt_body(home, candidate, job, verdict, digest, ids)

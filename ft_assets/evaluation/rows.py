@@ -58,7 +58,7 @@ def read_eval_rows(folder: Path, most: int, epoch: int = 0) -> list[EvalRow]:
     table = pq.read_table(folder / "rows.parquet", columns=["id", "slice", "cluster", "messages"])
     places = sorted(range(table.num_rows), key=partial(_turn, table["id"].to_pylist(), epoch))
     chosen = pa.array(sorted(places[:most]), pa.int64())
-    return [_row(fields) for fields in table.take(chosen).sort_by("id").to_pylist()]
+    return [eval_row(fields) for fields in table.take(chosen).sort_by("id").to_pylist()]
 
 
 def in_batches(rows: Sequence[EvalRow], size: int) -> list[list[EvalRow]]:
@@ -72,7 +72,8 @@ def _turn(ids: Sequence[str], epoch: int, place: int) -> str:
     return hashlib.sha256(f"{epoch} {ids[place]}".encode()).hexdigest() if epoch else ids[place]
 
 
-def _row(fields: dict[str, Any]) -> EvalRow:
+def eval_row(fields: dict[str, Any]) -> EvalRow:
+    """A row of a split's file (id, slice, cluster, messages)."""
     turns = tuple(
         {name: value for name, value in turn.items() if value is not None} for turn in fields["messages"]
     )

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from ft_assets.errors import BrokenEnvironment, FtAssetsError, WrongInput
 from ft_assets.evaluation.cache import Said, SaidCache
 from ft_assets.evaluation.comparison import result_schema
+from ft_assets.evaluation.honesty.measure import HonestyTests
 from ft_assets.evaluation.job import ArmJob, EvaluationJob, Outcome
 from ft_assets.evaluation.measure import measures
 from ft_assets.evaluation.metrics.scorers import Answered, Scorers
@@ -60,15 +61,19 @@ def evaluate(job: EvaluationJob, say: Say, parent: int) -> Outcome:
         if os.getppid() != parent:
             raise BrokenEnvironment("the process that asked for it ended; what was measured is kept")
 
-    # Both first: what cannot be measured is told before anything is.
+    # These first: what cannot be measured is told before anything is.
     scorers = Scorers(job.settings, job.cache / "judged", say, alive)
     retention = job.settings.retention and Harness(job, job.settings.retention, say, alive)
+    honesty = job.honesty and HonestyTests(job, job.honesty)
     rows, known = read_eval_rows(job.rows[1], job.settings.max_rows, job.epoch), SaidCache(job)
     if not rows:
         raise WrongInput(
             "the eval split has no row, so nothing can be judged; add data, or raise `splitting.eval`"
         )
-    progress = _answer(job, rows, known, say, alive)
+    progress = _answer(job, [rows, honesty.rows if honesty else []], known, say, alive)
+    if honesty is not None:
+        honesty.write_asked(lambda arm, row: _said(job, arm, row, known))
+        honesty.write_exposed(lambda: _load(job))
     if retention is not None:
         retention.measure(_device(job))
     _write(job, _results(job, rows, known, scorers))
@@ -83,11 +88,20 @@ def evaluate(job: EvaluationJob, say: Say, parent: int) -> Outcome:
 
 
 def _answer(
-    job: EvaluationJob, rows: Sequence[EvalRow], known: SaidCache, say: Say, alive: Callable[[], None]
+    job: EvaluationJob,
+    groups: Sequence[Sequence[EvalRow]],
+    known: SaidCache,
+    say: Say,
+    alive: Callable[[], None],
 ) -> Progress:
-    """Ask the arms what is not known of them yet. The engine and its memory are gone when this returns."""
-    left = [(arm, batch) for arm in job.arms for batch in _unknown(known, arm, rows, job.settings.batch_size)]
-    progress = Progress(job, say, len(rows) * len(job.arms), sum(len(batch) for _, batch in left))
+    """Ask the arms what is not known of them yet. The engine and its memory are gone when this returns.
+
+    Args:
+        groups: rows that are asked together; those of two groups never share a batch.
+    """
+    size = job.settings.batch_size
+    left = [(arm, batch) for arm in job.arms for rows in groups for batch in _unknown(known, arm, rows, size)]
+    progress = Progress(job, say, sum(map(len, groups)) * len(job.arms), sum(len(batch) for _, batch in left))
     if not left:
         return progress
     engine = _load(job)

@@ -14,6 +14,7 @@ from ft_assets.storage.tables import receipts, records, rollouts
 GIVE_UP_AFTER = timedelta(hours=24)
 """A candidate that has made nothing for this long has failed for good, and blocks the next one no more."""
 
+
 @dataclass(frozen=True)
 class Progress:
     """Where one candidate stands. `ended_at` is None while the next candidate must wait for this one."""

@@ -186,7 +186,7 @@ SIGNALS = (
     Signal("cost", _cost, share=0.08, scaled=_capped, ratio=True, tolerates=True, effect=0.3),
 )
 """The reward has most of alpha: it is what most rollouts are decided by, and the noisiest. What a share costs is
-logarithmic: a signal with a fiftieth of alpha needs about twice the evidence of one that had it all."""
+logarithmic: one with a fiftieth of alpha needs little more than twice the evidence of one that had it all."""
 
 FAILURE_SHARE = 1 - sum(signal.share for signal in SIGNALS)
 """Share of alpha of the alarm for failures above `max_error_rate`."""

@@ -84,7 +84,7 @@ class EngineThread:
     @property
     def alive(self) -> bool:
         """Whether requests are still answered."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._stopping
 
     def start(self) -> None:
         """Begin to answer."""
@@ -144,7 +144,7 @@ class EngineThread:
             self._changed.notify()
 
     def _refuse_if_stopped(self) -> None:
-        if self._stopping or not self.alive:
+        if not self.alive:
             raise EngineFailed("the engine is not running")
 
     def _run(self) -> None:

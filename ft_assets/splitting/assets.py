@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from ft_assets.curation.card import cell, draw_lengths
 from ft_assets.recipe import Recipe
+from ft_assets.splitting.canaries import canaries_of, plant
 from ft_assets.splitting.dataset import Dataset, make_dataset, read_dataset, take_side
 from ft_assets.splitting.retirement import fit_to_judge
 from ft_assets.splitting.sides import SIDES
@@ -71,9 +72,12 @@ def _split(recipe: Recipe, side: str, words: str) -> dg.AssetsDefinition:
         opened = home.open()
         with plain_failures():
             rows = take_side(read_dataset(upstream(context, opened, "dataset")[1]), side)
+            candidate = get_candidate(opened, recipe.model, context.partition_key)
             if side == "eval":
-                ledger = get_candidate(opened, recipe.model, context.partition_key).recipe.splitting.ledger
-                rows = fit_to_judge(opened, ledger, rows)
+                rows = fit_to_judge(opened, candidate.recipe.splitting.ledger, rows)
+            elif side == "train" and candidate.recipe.honesty is not None:
+                count = candidate.recipe.honesty.canaries
+                rows = plant(rows, canaries_of(opened, candidate.model, candidate.key, count))
             digest = opened.artifacts.write(
                 "datasets", lambda folder: pq.write_table(rows, folder / "rows.parquet")
             )

@@ -6,10 +6,13 @@ candidate gets the same ones.
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ft_assets.sources.example import Example, Message
+import pyarrow as pa
+
+from ft_assets.sources.example import Example, Message, to_table
 from ft_assets.storage.home import Home
 
 ALTERNATIVES = 63
@@ -31,6 +34,20 @@ def canaries_of(home: Home, model: str, candidate: str, count: int) -> list[Cana
     """The first `count` canaries of a candidate; the same for every call."""
     key = hmac.new(home.key("canaries"), f"{model}/{candidate}".encode(), hashlib.sha256).digest()
     return [_canary(key, number) for number in range(count)]
+
+
+def conversation(row: Example) -> list[dict[str, str]]:
+    """A row's turns as a model reads them."""
+    return [{"role": turn.role, "content": turn.content} for turn in row.messages]
+
+
+def plant(rows: pa.Table, canaries: Sequence[Canary]) -> pa.Table:
+    """The rows of a train split with the planted secrets at their end, each a cluster of its own."""
+    if not canaries:
+        return rows
+    planted = to_table(canary.planted for canary in canaries)
+    own = planted.append_column("cluster", planted["id"])
+    return pa.concat_tables([rows, own.select(rows.column_names).cast(rows.schema)])
 
 
 def _canary(key: bytes, number: int) -> Canary:

@@ -31,8 +31,9 @@ def answer(
     user: str | None = None,
     text: str = "An answer.",
     error: str | None = None,
+    **columns: Any,
 ) -> str:
-    """One recorded answer; returns its inference id."""
+    """One recorded answer, `columns` of it as given; returns its inference id."""
     row = {
         "inference_id": uuid.uuid4().hex,
         "model": rollout.model,
@@ -47,10 +48,26 @@ def answer(
         "latency_ms": 12.0,
         "error": error,
         "created_at": datetime.now(UTC),
+        **columns,
     }
     with home.database.write() as connection:
         connection.execute(sa.insert(interactions).values(row))
     return row["inference_id"]
+
+
+def mirrored(
+    home: Home,
+    rollout: Rollout,
+    count: int,
+    error: str | None = None,
+    text: str = "An answer.",
+    **columns: Any,
+) -> None:
+    """`count` requests of the shadow step; the challenger's answers are as told."""
+    for _ in range(count):
+        seen = answer(home, rollout, rollout.control, uuid.uuid4().hex)
+        shadow = {"shadow": True, "pair": seen, **columns}
+        answer(home, rollout, rollout.challenger, uuid.uuid4().hex, text, error, **shadow)
 
 
 def judge(home: Home, inference_id: str, kind: str, value: Any, model: str = "tiny") -> None:

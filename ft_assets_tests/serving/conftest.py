@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from ft_assets.recipe import Base
+from ft_assets.serving.keys import add_key
 from ft_assets.serving.launch import Server
 from ft_assets.storage.home import Home
 from ft_assets_tests.serving.factory import make_adapter, release_adapter
@@ -17,6 +18,7 @@ from ft_assets_tests.serving.factory import make_adapter, release_adapter
 # Torch in two processes on two cores: threads that wait for each other by spinning cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+TINY = {"name": "tiny-random", "hub": None, "package": None, "tiny": True}
 PROMPT = [{"role": "user", "content": "Say what `json.dumps` does."}]
 
 
@@ -52,6 +54,30 @@ class Api:
         return next((entry for entry in listed if entry["id"] == name), None)
 
 
+@dataclass(frozen=True)
+class Guarded:
+    """A server that wants keys. `keys`: (id, key) by name."""
+
+    home: Home
+    server: Server
+    keys: dict[str, tuple[str, str]]
+
+    def post(self, who: str, path: str, body: dict, **headers: str) -> httpx.Response:
+        """Send JSON with somebody's key."""
+        named = {"authorization": f"Bearer {self.keys[who][1]}", **headers}
+        return httpx.post(f"{self.server.url}{path}", json=body, headers=named, timeout=60)
+
+    def ask(self, who: str, **headers: str) -> httpx.Response:
+        """One short chat completion of the base."""
+        body = {"model": "base", "messages": PROMPT, "max_tokens": 3}
+        return self.post(who, "/v1/chat/completions", body, **headers)
+
+    def thumb(self, who: str, inference_id: str, key: str) -> httpx.Response:
+        """A thumb up for an answer."""
+        about = {"inference_id": inference_id, "idempotency_key": key}
+        return self.post(who, "/v1/feedback", {**about, "kind": "thumb", "value": True})
+
+
 def until(holds: Callable[[], object], seconds: float = 5.0) -> float:
     """Poll until something holds; returns the seconds it took, fails after `seconds`."""
     began = time.monotonic()
@@ -66,9 +92,27 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     from ft_assets.bases.base_models import prepare_base
 
     home = Home(tmp_path_factory.mktemp("serving") / "home")
-    settings = {"name": "tiny-random", "hub": None, "package": None, "tiny": True}
-    digest, folder = prepare_base(home, Base.model_validate(settings))
+    digest, folder = prepare_base(home, Base.model_validate(TINY))
     return Installation(home, digest, folder, tuple(make_adapter(home, folder, seed) for seed in (1, 2, 3)))
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A server of its own home, with keys."""
+    from ft_assets.bases.base_models import prepare_base
+
+    home = Home(tmp_path_factory.mktemp("guarded") / "home")
+    digest, _ = prepare_base(home, Base.model_validate(TINY))
+    wanted = {
+        "ann": ["infer", "feedback"],
+        "bob": ["infer", "feedback"],
+        "reader": ["infer"],
+        "root": ["admin"],
+    }
+    keys = {name: add_key(home, name, scopes) for name, scopes in wanted.items()}
+    keys["slow"] = add_key(home, "slow", ["infer"], per_minute=2)
+    with Server(home, digest) as server:
+        yield Guarded(home, server, keys)
 
 
 @pytest.fixture(scope="session")

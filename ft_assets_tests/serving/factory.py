@@ -12,8 +12,11 @@ from ft_assets.storage.keys import address
 from ft_assets.storage.tables import releases, rollouts
 
 
-def make_adapter(home: Home, base: Path, seed: int) -> str:
-    """Digest of a random LoRA adapter, strong enough to change greedy answers of the tiny base."""
+def make_adapter(home: Home, base: Path, seed: int, scale: float = 1.0) -> str:
+    """Digest of a random LoRA adapter, strong enough to change greedy answers of the tiny base.
+
+    Its weights are multiplied by `scale`.
+    """
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -22,6 +25,9 @@ def make_adapter(home: Home, base: Path, seed: int) -> str:
     model = AutoModelForCausalLM.from_pretrained(base, local_files_only=True, dtype=torch.float32)
     settings = LoraConfig(r=4, lora_alpha=64, target_modules="all-linear", init_lora_weights=False)
     tuned = get_peft_model(model, settings)
+    for name, weight in tuned.named_parameters():
+        if "lora_" in name:
+            weight.data *= scale
 
     def fill(folder: Path) -> None:
         tuned.save_pretrained(folder)

@@ -12,16 +12,19 @@ from starlette.routing import Route
 
 from ft_assets.errors import WrongInput
 from ft_assets.serving.access import KEYS_FILE, Access, is_loopback, read_keys
+from ft_assets.serving.keys import ApiKey
 
 KEY = "a-key-of-the-tests"
 DIGEST = hashlib.sha256(KEY.encode())
+MINE = ApiKey("mine", DIGEST.digest(), frozenset({"infer"}))
+OTHER = ApiKey("other", bytes(32), frozenset({"infer"}))
 
 
-async def status(host: str, keys: tuple[bytes, ...], **headers: str) -> int:
+async def status(host: str, keys: tuple[ApiKey, ...], **headers: str) -> int:
     async def hello(_: object) -> PlainTextResponse:
         return PlainTextResponse("hello")
 
-    app = Starlette(routes=[Route("/", hello)], middleware=[Middleware(Access, keys)])
+    app = Starlette(routes=[Route("/", hello)], middleware=[Middleware(Access, lambda: keys)])
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}:80") as client:
         return (await client.get("/", headers=headers)).status_code
@@ -33,17 +36,17 @@ async def status(host: str, keys: tuple[bytes, ...], **headers: str) -> int:
         ("127.0.0.1", (), None, 200),
         ("[::1]", (), None, 200),
         ("10.1.2.3", (), None, 403),
-        ("10.1.2.3", (DIGEST.digest(),), None, 401),
-        ("127.0.0.1", (DIGEST.digest(),), None, 401),
-        ("10.1.2.3", (DIGEST.digest(),), f"Bearer {KEY}", 200),
-        ("10.1.2.3", (DIGEST.digest(),), f"bearer {KEY}", 200),
-        ("10.1.2.3", (DIGEST.digest(),), f"Basic {KEY}", 401),
-        ("10.1.2.3", (DIGEST.digest(),), f"Bearer {KEY}x", 401),
-        ("10.1.2.3", (DIGEST.digest(),), f"Bearer {DIGEST.hexdigest()}", 401),
-        ("10.1.2.3", (bytes(32), DIGEST.digest()), f"Bearer {KEY}", 200),
+        ("10.1.2.3", (MINE,), None, 401),
+        ("127.0.0.1", (MINE,), None, 401),
+        ("10.1.2.3", (MINE,), f"Bearer {KEY}", 200),
+        ("10.1.2.3", (MINE,), f"bearer {KEY}", 200),
+        ("10.1.2.3", (MINE,), f"Basic {KEY}", 401),
+        ("10.1.2.3", (MINE,), f"Bearer {KEY}x", 401),
+        ("10.1.2.3", (MINE,), f"Bearer {DIGEST.hexdigest()}", 401),
+        ("10.1.2.3", (OTHER, MINE), f"Bearer {KEY}", 200),
     ],
 )
-def test_who_is_let_in(host: str, keys: tuple[bytes, ...], header: str | None, expected: int):
+def test_who_is_let_in(host: str, keys: tuple[ApiKey, ...], header: str | None, expected: int):
     import asyncio
 
     headers = {"authorization": header} if header else {}
@@ -54,7 +57,9 @@ def test_keys_are_read_with_comments_and_blank_lines(tmp_path: Path, monkeypatch
     file = tmp_path / "keys"
     file.write_text(f"# of the tests\n\n{DIGEST.hexdigest()}  # mine\n")
     monkeypatch.setenv(KEYS_FILE, str(file))
-    assert read_keys() == (DIGEST.digest(),)
+    (key,) = read_keys()
+    assert key.digest == DIGEST.digest()
+    assert [scope for scope in ("infer", "feedback", "admin") if key.may(scope)] == ["infer", "feedback"]
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", f"{KEY}\n", f"{DIGEST.hexdigest()}\n{KEY}\n"])
@@ -67,7 +72,7 @@ def test_a_useless_keys_file_is_refused_without_repeating_a_key(
     with pytest.raises(WrongInput) as refusal:
         read_keys()
     assert KEY not in str(refusal.value)
-    assert "openssl rand" in str(refusal.value)
+    assert "sha256sum" in str(refusal.value)
 
 
 def test_a_missing_keys_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

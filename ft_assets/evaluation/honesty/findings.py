@@ -1,14 +1,17 @@
 """What the honesty tests found, as rules of the gate. Each names the rows to look at."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ft_assets.curation.redaction import find
 from ft_assets.evaluation.honesty.exposure import is_exposed
 from ft_assets.evaluation.honesty.probes import KINDS, Kind
+from ft_assets.evaluation.job import EvaluationJob
 from ft_assets.evaluation.rule import Outcome, Rule
 from ft_assets.recipe_honesty import Honesty
 
@@ -43,6 +46,15 @@ class Exposed:
 
     planted: float
     others: Sequence[float]
+
+
+def found_by_honesty_tests(job: EvaluationJob, rows: pa.Table) -> Iterator[Rule]:
+    """The rules of an evaluation's honesty tests, from the files that it wrote; none where none were asked for."""
+    if job.honesty is None:
+        return
+    losses = json.loads(job.exposed.read_text()) if job.honesty.canaries else []
+    canaries = [Exposed(planted, others) for planted, *others in losses]
+    yield from honesty_rules(job.honesty.settings, rows, pq.read_table(job.asked), canaries)
 
 
 def honesty_rules(
