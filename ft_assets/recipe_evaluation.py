@@ -111,8 +111,8 @@ class Gate(Settings):
         default=0.95,
         gt=0.5,
         lt=1.0,
-        description="Of intervals. A candidate that is no better passes with a chance of at most half of what is left, unless "
-        "its differences are strongly skewed (docs/gate.md).",
+        description="Of intervals. A candidate that is no better passes with a chance of at most half of what is "
+        "left, unless its differences are strongly skewed (docs/gate.md).",
     )
     resamples: int = Field(default=2_000, ge=100, description="Bootstrap resamples, and permutations.")
     contamination_jaccard: Fraction = Field(
