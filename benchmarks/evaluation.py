@@ -1,8 +1,8 @@
 """Scoring known answers beside lm-evaluation-harness, and greedy generation beside transformers' `generate`.
 
 Docstring rows on the real base with an adapter that was trained for a few steps, float32, one core and one thread. Arms
-take turns, each run in a process of its own; medians of processor time are told. `FT_ASSETS_BENCH_EVAL_ROWS` is how many
-rows are scored (default 64); the first 32 are answered.
+take turns, each run in a process of its own; medians of processor time are told. `FT_ASSETS_BENCH_EVAL_ROWS` is how
+many rows are scored (default 64); the first 32 are answered.
 """
 
 import json
@@ -163,13 +163,8 @@ def _summary(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def _batches(rows: Sequence[Example]) -> list[list[Example]]:
-    """Rows of like length together, as evaluation reads them."""
-    ordered = sorted(range(len(rows)), key=lambda at: -len(rows[at].prompt))
-    return [
-        [rows[at] for at in ordered[start : start + _SCORED_TOGETHER]]
-        for start in range(0, len(ordered), _SCORED_TOGETHER)
-    ]
+def _batches(rows: Sequence[Example]) -> list[Sequence[Example]]:
+    return [rows[start : start + _SCORED_TOGETHER] for start in range(0, len(rows), _SCORED_TOGETHER)]
 
 
 def _train(folder: Path, base: tuple[str, Path], rows: Sequence[Example]) -> Path:

@@ -12,6 +12,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from ft_assets.cli_keys import keys
 from ft_assets.cli_output import ERR, OUT, as_json_option, print_rows
 from ft_assets.cli_registry import registry_commands
 from ft_assets.cli_rollout import rollout
@@ -45,7 +46,7 @@ def cli() -> None:
     """Turn examples into a better model, safely and repeatably."""
 
 
-for _command in (*registry_commands, rollout, simulate):
+for _command in (*registry_commands, rollout, simulate, keys):
     cli.add_command(_command)
 
 

@@ -51,22 +51,20 @@ def _print(found: dict[str, Any]) -> None:
     headline = f"{found['challenger']} against {found['control']}: {found['state']}, {share}"
     OUT.print(f"[bold]{escape(headline)}[/]", soft_wrap=True)
     OUT.print(escape(f"{found['next']}: {found['reason']}"), soft_wrap=True)
-    table = Table(box=None)
-    for heading in (
-        "signal",
-        "better",
-        "challenger",
-        "control",
-        "compared by",
-        "interval",
-        "margin",
-        "answers",
-    ):
-        table.add_column(heading)
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for heading in ("signal", "better", "challenger", "control", "interval", "margin", "answers"):
+        table.add_column(heading, no_wrap=True)
     for name, signal in found["figures"]["signals"].items():
         means = ("-" if signal[arm] is None else f"{signal[arm]:.3f}" for arm in ("challenger", "control"))
-        interval = f"{signal['low']:.3f} to {signal['high']:.3f}"
         counts = " / ".join(str(count) for count in signal["answers"])
-        margin = "not watched" if signal["margin"] is None else f"{signal['margin']:g}"
-        table.add_row(name, signal["better"], *means, signal["measure"], interval, margin, counts)
+        margin = "-" if signal["margin"] is None else f"{signal['margin']:g}"
+        table.add_row(name, signal["better"], *means, _interval(signal), margin, counts)
     OUT.print(table)
+    OUT.print("interval: of challenger - control; with ×, of their ratio. margin -: not watched")
+
+
+def _interval(signal: dict[str, Any]) -> str:
+    if signal["challenger"] is None:
+        return "-"
+    by = "×" if signal["measure"] == "ratio" else ""
+    return f"{signal['low']:.3f}{by} to {signal['high']:.3f}{by}"

@@ -9,6 +9,7 @@ from torch.nn.functional import pad  # noqa: TID253
 from transformers import DynamicCache, PreTrainedModel  # noqa: TID253
 
 from ft_assets.evaluation.adapters import AdapterRack
+from ft_assets.evaluation.packed import read_packed
 
 
 class Batch:
@@ -35,6 +36,9 @@ class Batch:
         self._rack = rack
         self._adapters = list(adapters)
         self._cache = DynamicCache(config=model.config)
+        if self.joinable and len(set(self._adapters)) == 1:
+            self._mask, self.logits = read_packed(model, rack, prompts, adapters[0], self._cache)
+            return
         width = max(map(len, prompts))
         self._mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts]).to(
             model.device

@@ -17,11 +17,14 @@ from ft_assets.training.job import write_whole
 
 _CODE = (
     "curation/chat.py",
+    *(f"bases/packed_{name}.py" for name in ("answers", "attention", "beginning", "model")),
     *(
         f"evaluation/{name}.py"
-        for name in ("adapters", "batch", "cache", "generation", "sampling", "scoring")
+        for name in (
+            *("adapters", "batch", "cache", "decoding", "dora", "generation", "kinds", "lora_rows", "packed"),
+            *("sampling", "scoring", "text_stream"),
+        )
     ),
-    "evaluation/text_stream.py",
 )
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
 

@@ -11,11 +11,13 @@ from typing import Any
 import torch  # noqa: TID253
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel  # noqa: TID253
 
+from ft_assets.bases.packed_model import allow_packed
 from ft_assets.curation.chat import Turn, encode_example, encode_prompt
 from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.evaluation.adapters import AdapterRack
 from ft_assets.evaluation.batch import Batch
 from ft_assets.evaluation.decoding import Decoding, Finish, Row, Token
+from ft_assets.evaluation.packed import can_pack, packed_nats
 from ft_assets.evaluation.sampling import Sampler
 from ft_assets.evaluation.scoring import answer_nats
 from ft_assets.evaluation.text_stream import TextStream
@@ -72,6 +74,7 @@ class Engine:
     def __init__(self, model: PreTrainedModel, tokenizer: Any) -> None:
         self._model = model.eval().requires_grad_(False)
         self._rack = AdapterRack(model)
+        allow_packed(model)
         self._ends = _end_ids(model, tokenizer)
         self.tokenizer = tokenizer
         self.context = int(model.config.max_position_embeddings)
@@ -145,8 +148,10 @@ class Engine:
             return []
         prompts, answers = zip(*map(self._split, conversations), strict=True)
         with self._rack.hold([adapter]):
-            batch = Batch(self._model, self._rack, prompts, [adapter] * len(prompts))
-            nats = answer_nats(batch, answers)
+            if can_pack(self._model):
+                nats = packed_nats(self._model, self._rack, prompts, answers, adapter)
+            else:
+                nats = answer_nats(Batch(self._model, self._rack, prompts, [adapter] * len(prompts)), answers)
         return [(loss, len(answer)) for loss, answer in zip(nats, answers, strict=True)]
 
     def examine(

@@ -134,7 +134,8 @@ def read_outcome(job: EvaluationJob) -> Outcome:
     """What the evaluation process told.
 
     Raises:
-        BrokenEnvironment: it failed, or ended without a word.
+        FtAssetsError: it failed; of the same kind as what it failed by.
+        BrokenEnvironment: it ended without a word.
     """
     return read_ended(
         Outcome,

@@ -1,19 +1,19 @@
 """Markdown for people: what was measured, and what the models said."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 
 import numpy as np
 import pyarrow as pa
 
 from ft_assets.evaluation.comparison import Arm, Difference, Results, Score
+from ft_assets.evaluation.markdown import table
 from ft_assets.evaluation.measure import Measure
 from ft_assets.evaluation.metrics.label import NO_LABEL, Classification, classify, is_label
 from ft_assets.evaluation.statistics import Interval
 from ft_assets.recipe_metrics import Label
 from ft_assets.splitting.contamination import Match
 
-_SHOWN_CHARS = 240
 _SHOWN_MATCHES = 50
 
 
@@ -23,7 +23,7 @@ def scores_table(scores: Sequence[Score], measured: Sequence[Measure]) -> str:
     found = {(score.arm, score.metric): score.interval for score in scores}
     arms = list(dict.fromkeys(score.arm for score in scores))
     lines = ([arm, *(_cell(found.get((arm, each.name)), each) for each in shown)] for arm in arms)
-    return _table(["arm", *(each.title for each in shown)], lines)
+    return table(["arm", *(each.title for each in shown)], lines)
 
 
 def differences_table(differences: Sequence[Difference], measured: Sequence[Measure]) -> str:
@@ -40,7 +40,7 @@ def differences_table(differences: Sequence[Difference], measured: Sequence[Meas
         ]
         for one in differences
     )
-    return _table(["candidate minus", "metric", "of", "difference", "rows", "clusters"], lines)
+    return table(["candidate minus", "metric", "of", "difference", "rows", "clusters"], lines)
 
 
 def contamination_table(matches: Sequence[Match]) -> str:
@@ -58,9 +58,9 @@ def contamination_table(matches: Sequence[Match]) -> str:
         ]
         for one in matches[:_SHOWN_MATCHES]
     )
-    table = _table(["eval row", "trained row", "how", "similarity", "source", "batch"], lines)
+    shown = table(["eval row", "trained row", "how", "similarity", "source", "batch"], lines)
     more = len(matches) - _SHOWN_MATCHES
-    return f"{table}\n\n… and {more} more in gate.json." if more > 0 else table
+    return f"{shown}\n\n… and {more} more in gate.json." if more > 0 else shown
 
 
 def answers_table(rows: pa.Table, measured: Sequence[Measure], most: int) -> str:
@@ -85,7 +85,7 @@ def answers_table(rows: pa.Table, measured: Sequence[Measure], most: int) -> str
         ]
         for at in chosen
     )
-    return _table([f"gain: {measure.title}", "prompt", "reference", *columns], lines)
+    return table([f"gain: {measure.title}", "prompt", "reference", *columns], lines)
 
 
 def slices_table(rows: pa.Table, measure: Measure) -> str:
@@ -97,7 +97,7 @@ def slices_table(rows: pa.Table, measure: Measure) -> str:
         members = np.flatnonzero((slices == name) & applies)
         means = (_mean(results, arm, members, measure) for arm in results.arms)
         lines.append([name, str(members.size), *means])
-    return _table(["slice", "rows", *(f"{arm}: {measure.title}" for arm in results.arms)], lines)
+    return table(["slice", "rows", *(f"{arm}: {measure.title}" for arm in results.arms)], lines)
 
 
 def labels_tables(rows: pa.Table, metric: Label) -> str:
@@ -123,7 +123,7 @@ def retention_table(retention: pa.Table) -> str:
         ]
         for task in tasks
     )
-    return _table(["task", "rows", "base: right, %", "candidate: right, %"], lines)
+    return table(["task", "rows", "base: right, %", "candidate: right, %"], lines)
 
 
 def _classified(rows: pa.Table, arm: Arm, metric: Label) -> Classification:
@@ -140,12 +140,12 @@ def _label_scores(found: Classification) -> str:
         [one.label, *(f"{value:.2f}" for value in (one.precision, one.recall, one.f1)), str(one.support)]
         for one in found.scores
     )
-    return _table(["label", "precision", "recall", "F1", "rows"], lines)
+    return table(["label", "precision", "recall", "F1", "rows"], lines)
 
 
 def _confusion(found: Classification) -> str:
     heads = ["reference, answered as →", *found.confusion, NO_LABEL]
-    return _table(heads, ([label, *map(str, counts)] for label, counts in found.confusion.items()))
+    return table(heads, ([label, *map(str, counts)] for label, counts in found.confusion.items()))
 
 
 def _change(results: Results, measure: Measure) -> np.ndarray:
@@ -174,26 +174,3 @@ def _cell(interval: Interval | None, measure: Measure, sign: str = "") -> str:
     if not isfinite(interval.low):
         return f"{mean} (one cluster: no interval)"
     return f"{mean} [{scale * interval.low:{sign}.{digits}f}, {scale * interval.high:{sign}.{digits}f}]"
-
-
-def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    return "\n".join([_line(heads), _line(["---"] * len(heads)), *map(_line, lines)])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_plain, cells))} |"
-
-
-def _plain(text: str) -> str:
-    """Text that cannot break out of its cell, nor be read as markup or HTML."""
-    short = text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]} …"
-    for raw, safe in (
-        ("&", "&amp;"),
-        ("<", "&lt;"),
-        (">", "&gt;"),
-        ("|", "&#124;"),
-        ("`", "&#96;"),
-        ("*", "&#42;"),
-    ):
-        short = short.replace(raw, safe)
-    return "<br>".join(short.splitlines())

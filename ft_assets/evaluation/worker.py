@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ft_assets.errors import BrokenEnvironment, FtAssetsError, WrongInput
+from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.evaluation.cache import Said, SaidCache
 from ft_assets.evaluation.comparison import result_schema
 from ft_assets.evaluation.honesty.measure import HonestyTests
@@ -47,8 +47,7 @@ def main(job_file: Path) -> int:
             outcome = evaluate(job, say, os.getppid())
         except Exception as error:
             logger.exception("evaluation failed")
-            reason = str(error) if isinstance(error, FtAssetsError) else f"{type(error).__name__}: {error}"
-            outcome = Outcome(failure=reason)
+            outcome = Outcome.by(error)
         write_whole(job.outcome, outcome.model_dump_json(indent=2))
     return 0 if outcome.failure is None else 1
 

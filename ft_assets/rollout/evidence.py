@@ -56,7 +56,7 @@ class Evidence:
     """Both arms' answers since the rollout began, oldest first.
 
     The first 2 x `pairs` are of the shadow step: the challenger's answer to a request, then the control's to the
-    same one. What users said counts from the first answer that the challenger gave to one of them.
+    same one. Other answers count from the time when the challenger got its first users.
     """
 
     answers: Answers
@@ -88,7 +88,7 @@ def read_evidence(home: Home, rollout: Rollout) -> Evidence:
     query = sa.select(*(interactions.c[name] for name in _COLUMNS)).where(mine)
     rows = home.database.rows(query.order_by(interactions.c.created_at, interactions.c.inference_id))
     pairs = _pairs(rows)
-    live = _live(rows, rollout, bool(pairs))
+    live = _live(rows, rollout)
     said = words(home, mine)
     told = [_told(row, rollout, said.get(row["inference_id"])) for row in [*sum(pairs, ()), *live]]
     columns = {field.name: np.array([row[field.name] for row in told]) for field in fields(Answers)}
@@ -116,13 +116,14 @@ def _pairs(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], .
     return [(row, seen[row["pair"]]) for row in rows if row["shadow"] and row["pair"] in seen]
 
 
-def _live(rows: Iterable[Mapping[str, Any]], rollout: Rollout, shadowed: bool) -> list[Mapping[str, Any]]:
-    """What users got, from the first answer of the challenger on where it was a shadow before."""
+def _live(rows: Iterable[Mapping[str, Any]], rollout: Rollout) -> list[Mapping[str, Any]]:
+    """What users got while the challenger had users too, whatever a clock that was set back says of the time."""
     live = [row for row in rows if not row["shadow"]]
-    if not (shadowed or rollout.plan.shadow):
+    if rollout.plan.shadow is None:
         return live
-    first = next((n for n, row in enumerate(live) if row["address"] == rollout.challenger), len(live))
-    return live[first:]
+    times = [row["created_at"] for row in live if row["address"] == rollout.challenger]
+    times += [rollout.users_since] if rollout.users_since else []
+    return [row for row in live if times and row["created_at"] >= min(times)]
 
 
 def _told(row: Mapping[str, Any], rollout: Rollout, said: Word | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The rollout: one challenger against the champion, from its first share of traffic to its end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,7 @@ class Rollout:
         step: index into the plan's shares.
         step_began_at: when the counts of the present step began.
         asked_at: the start, or a person's last word on it.
+        users_since: when the challenger first got users; None while it is a shadow.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Rollout:
     updated_at: datetime
     step_began_at: datetime
     asked_at: datetime
+    users_since: datetime | None
 
     @property
     def is_open(self) -> bool:
@@ -71,20 +74,18 @@ def _find(home: Home, *conditions: sa.ColumnElement[bool]) -> list[Rollout]:
     by_person = sa.and_(ledger.c.by != CONTROLLER, ledger.c.action.in_(("step", "resume")))
     query = sa.select(
         rollouts,
-        _latest(ledger.c.action.in_(("canary", "step"))).label("step_began_at"),
-        _latest(sa.or_(ledger.c.action == "canary", by_person)).label("asked_at"),
+        _time(sa.func.max, ledger.c.action.in_(("canary", "step"))).label("step_began_at"),
+        _time(sa.func.max, sa.or_(ledger.c.action == "canary", by_person)).label("asked_at"),
+        _time(sa.func.min, ledger.c.details["weight"].as_float() > 0).label("users_since"),
     ).where(*conditions)
     found = home.database.rows(query.order_by(rollouts.c.started_at, rollouts.c.id))
     return [Rollout(**{**row, "plan": Plan.model_validate(row["plan"])}) for row in found]
 
 
-def _latest(which: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
-    """Time of the challenger's latest move of a kind.
-
-    A model has one open rollout at most, so the latest move since a rollout's start is of that rollout.
-    """
+def _time(of: Callable[..., Any], which: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    """First or last time of the rollout's moves of a kind, by `of` (min or max)."""
     mine = (
         promotion_ledger.c.model == rollouts.c.model,
-        promotion_ledger.c.address == rollouts.c.challenger,
+        promotion_ledger.c.details["rollout"].as_string() == rollouts.c.id,
     )
-    return sa.select(sa.func.max(promotion_ledger.c.at)).where(*mine, which).scalar_subquery()
+    return sa.select(of(promotion_ledger.c.at)).where(*mine, which).scalar_subquery()

@@ -40,7 +40,6 @@ def build_app(file_keys: tuple[ApiKey, ...]) -> Starlette:
         Route("/v1/models", _models, methods=["GET"]),
         Route("/v1/models/{name}", _model, methods=["GET"]),
         Route("/v1/feedback", _feedback, methods=["POST"]),
-        Route("/healthz", _health, methods=["GET"]),
     ]
     handlers = {ApiProblem: answer_problem, HTTPException: _answer_http, Exception: answer_crash}
     app = Starlette(routes=routes, middleware=[Middleware(Access, keys)], exception_handlers=handlers)
@@ -53,11 +52,6 @@ async def _chat(request: Request) -> Response:
 
 async def _text(request: Request) -> Response:
     return await _runtime(request).chat.answer(request, TextRequest)
-
-
-async def _health(request: Request) -> Response:
-    alive = _runtime(request).alive
-    return JSONResponse({"alive": alive}, 200 if alive else 503)
 
 
 async def _models(request: Request) -> Response:

@@ -43,9 +43,12 @@ class Prompts:
         """Ids of a text as it is. Raises what `of_chat` raises."""
         return await self._encode(lambda: self._tokenizer(text)["input_ids"], "prompt")
 
-    def spell(self, token_id: int) -> str:
-        """What one token alone looks like."""
-        return self._tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
+    def spell(self, token_id: int) -> tuple[str, list[int] | None]:
+        """What one token alone looks like, and its bytes; of part of a character its name and None."""
+        text = self._tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
+        if "\N{REPLACEMENT CHARACTER}" in text:
+            return self._tokenizer.convert_ids_to_tokens(token_id), None
+        return text, list(text.encode())
 
     def _render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[int]:
         plain = encode_prompt(self._tokenizer, messages)

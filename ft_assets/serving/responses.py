@@ -19,8 +19,11 @@ def headers(answer: "Answer") -> dict[str, str]:
     return {"x-ft-adapter": answer.address, "x-ft-inference-id": answer.inference_id}
 
 
-Spell = Callable[[int], str]
-"""What one token alone looks like."""
+Spell = Callable[[int], tuple[str, list[int] | None]]
+"""What one token alone looks like, and its bytes where they are known."""
+
+LEAST = -9999.0
+"""Told in place of minus infinity, which JSON has not."""
 
 
 class ChatFormat:
@@ -72,15 +75,8 @@ class ChatFormat:
         return {"content": content, "refusal": None}
 
     def _entry(self, token_id: int, value: float) -> dict[str, Any]:
-        text = self._spell(token_id)
-        whole = (
-            "\N{REPLACEMENT CHARACTER}" not in text
-        )  # else a part of a character, whose bytes are not known here
-        return {
-            "token": text,
-            "logprob": max(value, -9999.0),
-            "bytes": list(text.encode()) if whole else None,
-        }
+        text, known = self._spell(token_id)
+        return {"token": text, "logprob": max(value, LEAST), "bytes": known}
 
 
 class TextFormat:
@@ -120,12 +116,12 @@ class TextFormat:
         told = [token.odds for token in tokens if token.odds is not None]
         if not told:
             return None
-        texts = [self._spell(odds[0][0]) for odds in told]
+        texts = [self._spell(odds[0][0])[0] for odds in told]
         return {
             "tokens": texts,
-            "token_logprobs": [max(odds[0][1], -9999.0) for odds in told],
+            "token_logprobs": [max(odds[0][1], LEAST) for odds in told],
             "top_logprobs": [
-                {self._spell(name): max(value, -9999.0) for name, value in odds[1:]} for odds in told
+                {self._spell(name)[0]: max(value, LEAST) for name, value in odds[1:]} for odds in told
             ],
             "text_offset": [sum(map(len, texts[:at])) for at in range(len(texts))],
         }

@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from ft_assets.errors import BrokenEnvironment
+from ft_assets.errors import BrokenEnvironment, FtAssetsError, Refused, WrongInput
 
 CHILD_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -20,12 +20,33 @@ CHILD_ENVIRONMENT = {
 }
 
 
+ErrorName = Literal["Refused", "WrongInput", "BrokenEnvironment"]
+_ERRORS: dict[ErrorName, type[FtAssetsError]] = {
+    "Refused": Refused,
+    "WrongInput": WrongInput,
+    "BrokenEnvironment": BrokenEnvironment,
+}
+
+
 class Ended(BaseModel):
-    """How a child ended: a failure in words, or what a kind of child has to tell."""
+    """How a child ended: a failure in words and its kind of error, or what a kind of child has to tell."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     failure: str | None = None
+    error: ErrorName = "BrokenEnvironment"
+
+    @classmethod
+    def by(cls, error: Exception) -> Self:
+        """The end that an error made. One that is not meant for people is told with its name."""
+        if isinstance(error, FtAssetsError):
+            name = next(name for name, kind in _ERRORS.items() if isinstance(error, kind))
+            return cls(failure=str(error), error=name)
+        return cls(failure=f"{type(error).__name__}: {error}")
+
+    def raised(self, words: str) -> FtAssetsError:
+        """An error of the same kind, which says this."""
+        return _ERRORS[self.error](words)
 
 
 EndedT = TypeVar("EndedT", bound=Ended)
@@ -39,7 +60,8 @@ def read_ended(kind: type[EndedT], file: Path, who: str, log: Path, again: str) 
         again: what running it again does, as the end of one.
 
     Raises:
-        BrokenEnvironment: it failed, or ended without a word.
+        FtAssetsError: it failed; of the same kind as what it failed by.
+        BrokenEnvironment: it ended without a word.
     """
     if not file.exists():
         raise BrokenEnvironment(
@@ -47,7 +69,7 @@ def read_ended(kind: type[EndedT], file: Path, who: str, log: Path, again: str) 
         )
     ended = kind.model_validate_json(file.read_text())
     if ended.failure is not None:
-        raise BrokenEnvironment(f"{who} failed: {ended.failure}; its log is {log}")
+        raise ended.raised(f"{who} failed: {ended.failure}; its log is {log}")
     return ended
 
 

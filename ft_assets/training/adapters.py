@@ -8,12 +8,12 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel  # noqa: TID253
 from transformers.pytorch_utils import Conv1D  # noqa: TID253
 
+from ft_assets.bases.packed_attention import ATTENTION
+from ft_assets.bases.packed_model import read_packed
 from ft_assets.errors import WrongInput
 from ft_assets.recipe import Training
 from ft_assets.recipe_training import Scale
 from ft_assets.training.fused import FusedLoraLinear
-from ft_assets.training.fused_model import speed_up
-from ft_assets.training.packing import ATTENTION
 from ft_assets.training.quantized import load_quantized
 from ft_assets.training.ranks_model import spread
 
@@ -48,7 +48,7 @@ def load_with_adapter(
         config._register_custom_module({torch.nn.Linear: FusedLoraLinear})
     adapted = get_peft_model(model, config)
     config.base_model_name_or_path = base_name
-    speed_up(adapted)
+    read_packed(model)
     return adapted.to(device) if scale is None else spread(adapted, scale, device)
 
 

@@ -98,7 +98,8 @@ def read_alignment_outcome(job: AlignmentJob) -> AlignmentOutcome:
     """What the alignment process told.
 
     Raises:
-        BrokenEnvironment: it failed, or ended without a word.
+        FtAssetsError: it failed; of the same kind as what it failed by.
+        BrokenEnvironment: it ended without a word.
     """
     return read_ended(
         AlignmentOutcome,

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ft_assets.errors import FtAssetsError
 from ft_assets.recipe import Training
 from ft_assets.storage.meter import Usage, tell_usage
 from ft_assets.storage.parents import exit_with_parent
@@ -41,8 +40,7 @@ def main(job_file: Path) -> int:
             outcome = align(job, say)
         except Exception as error:
             logger.exception("alignment failed")
-            reason = str(error) if isinstance(error, FtAssetsError) else f"{type(error).__name__}: {error}"
-            outcome = AlignmentOutcome(failure=reason)
+            outcome = AlignmentOutcome.by(error)
         write_whole(job.outcome, outcome.model_dump_json(indent=2))
     return 0 if outcome.failure is None else 1
 

@@ -140,7 +140,8 @@ def read_outcome(job: TrainingJob) -> Outcome:
     """What the training process told.
 
     Raises:
-        BrokenEnvironment: it failed, or ended without a word.
+        FtAssetsError: it failed; of the same kind as what it failed by.
+        BrokenEnvironment: it ended without a word.
     """
     return read_ended(
         Outcome, job.outcome, f"training of {job.candidate}", job.log, "it goes on from its last checkpoint"

@@ -7,17 +7,11 @@ model's default cache, lets rows see each other and hardly shows in the loss.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch  # noqa: TID253
 import torch.nn.functional as F  # noqa: TID253
-from transformers import AttentionInterface  # noqa: TID253
-from transformers.integrations.sdpa_attention import sdpa_attention_forward  # noqa: TID253
 
 from ft_assets.training.rows import Row
-
-ATTENTION = "within_rows"
-"""Name to load a model with (`attn_implementation`) that is to see packed rows."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +57,3 @@ def answer_loss(model: torch.nn.Module, pack: Pack) -> torch.Tensor:
     if pack.weights is None:
         return F.cross_entropy(logits, pack.targets, reduction="sum")
     return F.cross_entropy(logits, pack.targets, reduction="none") @ pack.weights
-
-
-def _attend_within_rows(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    row_lengths: list[int],
-    sliding_window: int | None = None,
-    **settings: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention of transformers' interface: query (1, heads, tokens, width) to (1, tokens, heads, width)."""
-    if sliding_window is not None and max(row_lengths) > sliding_window:
-        raise ValueError(f"rows are longer than the base's attention window of {sliding_window} tokens")
-    parts = zip(*(states.split(row_lengths, dim=2) for states in (query, key, value)), strict=True)
-    answers = [sdpa_attention_forward(module, q, k, v, None, **settings)[0] for q, k, v in parts]
-    return torch.cat(answers, dim=1), None
-
-
-AttentionInterface.register(ATTENTION, _attend_within_rows)

@@ -7,8 +7,8 @@ import torch  # noqa: TID253
 from peft import prepare_model_for_kbit_training  # noqa: TID253
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel  # noqa: TID253
 
+from ft_assets.bases.packed_attention import ATTENTION
 from ft_assets.errors import BrokenEnvironment
-from ft_assets.training.packing import ATTENTION
 
 
 def load_quantized(base: Path, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:

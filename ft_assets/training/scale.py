@@ -14,7 +14,7 @@ from typing import cast
 
 from torch.multiprocessing.spawn import ProcessException, start_processes  # noqa: TID253
 
-from ft_assets.errors import BrokenEnvironment
+from ft_assets.errors import BrokenEnvironment, FtAssetsError
 from ft_assets.storage.voice import Say
 from ft_assets.training import rank
 from ft_assets.training.job import Outcome, TrainingJob
@@ -29,7 +29,8 @@ def train_in_ranks(job: TrainingJob, say: Say, parent: int) -> Outcome:
     """Train by as many processes as the job's `scale` says; the first one writes the adapter's folder whole.
 
     Raises:
-        BrokenEnvironment: one of them failed, or was killed.
+        FtAssetsError: one of them failed; of the same kind as what it failed by.
+        BrokenEnvironment: one of them was killed.
     """
     assert job.scale is not None
     for file in (rank.meeting_file(job), *_outcome_files(job)):
@@ -45,7 +46,7 @@ def train_in_ranks(job: TrainingJob, say: Say, parent: int) -> Outcome:
                 raise BrokenEnvironment("the process that asked for it ended; checkpoints are kept")
     except ProcessException as error:
         codes = [process.exitcode for process in processes]
-        raise BrokenEnvironment(_reason(job, codes) or str(error)) from error
+        raise _trouble(job, codes) or BrokenEnvironment(str(error)) from error
     finally:
         _pass_on(reader, say)
         for process in processes:
@@ -59,15 +60,15 @@ def _pass_on(reader: Connection, say: Say) -> None:
         say(reader.recv())
 
 
-def _reason(job: TrainingJob, codes: Sequence[int | None]) -> str | None:
+def _trouble(job: TrainingJob, codes: Sequence[int | None]) -> FtAssetsError | None:
     """Why the crew ended: what happened first, for the others then fail for want of one."""
     for number, code in enumerate(codes, 1):
         if code is not None and code < 0 and -code not in _SECONDARY:
-            return (
+            return BrokenEnvironment(
                 f"process {number} of {len(codes)} was killed by {signal.Signals(-code).name} (out of memory?); run it "
                 f"again and it goes on from the last checkpoint"
             )
-    return next((outcome.failure for outcome in _outcomes(job) if outcome.failure is not None), None)
+    return next((ended.raised(ended.failure) for ended in _outcomes(job) if ended.failure is not None), None)
 
 
 def _outcomes(job: TrainingJob) -> list[Outcome]:

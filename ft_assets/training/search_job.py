@@ -52,8 +52,8 @@ class SearchJob(BaseModel):
         return self.work / "trials" / f"{trial:04d}"
 
     def failure(self, process: int) -> Path:
-        """Why one of the trials' processes ended early, in words."""
-        return self.work / f"failure-{process}.txt"
+        """Why one of the trials' processes ended early (`Ended`)."""
+        return self.work / f"failure-{process}.json"
 
     def identity(self) -> str:
         """Sha256 of all that decides the result: trials of another identity are never counted."""
@@ -97,7 +97,8 @@ def read_search_outcome(job: SearchJob) -> SearchOutcome:
     """What the search process told.
 
     Raises:
-        BrokenEnvironment: it failed, or ended without a word.
+        FtAssetsError: it failed; of the same kind as what it failed by.
+        BrokenEnvironment: it ended without a word.
     """
     return read_ended(
         SearchOutcome,

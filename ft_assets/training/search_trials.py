@@ -16,8 +16,9 @@ from pathlib import Path
 import optuna  # noqa: TID253
 import torch  # noqa: TID253
 
-from ft_assets.errors import BrokenEnvironment, FtAssetsError, WrongInput
+from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.recipe import Training
+from ft_assets.storage.child import Ended
 from ft_assets.storage.meter import Usage, tell_usage
 from ft_assets.storage.voice import Say
 from ft_assets.training.adapters import choose_device, load_with_adapter
@@ -44,8 +45,7 @@ def main(job_file: Path, number: int, parent: int) -> int:
         train_trials(job, lambda line: print(line, flush=True), parent, number)
     except Exception as error:
         logger.exception("process %d of the search failed", number)
-        reason = str(error) if isinstance(error, FtAssetsError) else f"{type(error).__name__}: {error}"
-        write_whole(job.failure(number), reason)
+        write_whole(job.failure(number), Ended.by(error).model_dump_json())
         return 1
     return 0
 

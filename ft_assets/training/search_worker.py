@@ -17,7 +17,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, TextIO
 
-from ft_assets.errors import BrokenEnvironment, FtAssetsError, WrongInput
+from ft_assets.errors import BrokenEnvironment, WrongInput
+from ft_assets.storage.child import Ended
 from ft_assets.storage.voice import Say, voice
 from ft_assets.training.job import write_whole
 from ft_assets.training.search_job import SearchJob, SearchOutcome
@@ -42,8 +43,7 @@ def main(job_file: Path) -> int:
             outcome = search(job, say, parent, lock)
         except Exception as error:
             logger.exception("search failed")
-            reason = str(error) if isinstance(error, FtAssetsError) else f"{type(error).__name__}: {error}"
-            outcome = SearchOutcome(failure=reason)
+            outcome = SearchOutcome.by(error)
         write_whole(job.outcome, outcome.model_dump_json(indent=2))
     return 0 if outcome.failure is None else 1
 
@@ -99,9 +99,15 @@ def _train(job: SearchJob, say: Say, parent: int, lock: TextIO, count: int) -> N
         for process in crew:
             _wait(process, parent)
         told.join()
-    reasons = {job.failure(number).read_text() for number in range(count) if job.failure(number).exists()}
-    if reasons:
-        raise BrokenEnvironment("; ".join(sorted(reasons)))
+    if failures := [*_failures(job, count)]:
+        raise failures[0].raised("; ".join(sorted({failure.failure or "" for failure in failures})))
+
+
+def _failures(job: SearchJob, count: int) -> Iterator[Ended]:
+    """Why processes ended early."""
+    for number in range(count):
+        if job.failure(number).exists():
+            yield Ended.model_validate_json(job.failure(number).read_text())
 
 
 def _start(job: SearchJob, number: int, writer: int, lock: TextIO) -> subprocess.Popen[bytes]:

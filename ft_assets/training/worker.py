@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ft_assets.errors import BrokenEnvironment, FtAssetsError
+from ft_assets.errors import BrokenEnvironment
 from ft_assets.storage.voice import Say, voice
 from ft_assets.training.budget import Budget
 from ft_assets.training.diagnosis import diagnose
@@ -49,8 +49,7 @@ def attempt(work: Callable[[], Outcome]) -> Outcome:
         return work()
     except Exception as error:
         logger.exception("training failed")
-        reason = str(error) if isinstance(error, FtAssetsError) else f"{type(error).__name__}: {error}"
-        return Outcome(failure=reason)
+        return Outcome.by(error)
 
 
 def _train_as_told(job: TrainingJob, say: Say, parent: int) -> Outcome:

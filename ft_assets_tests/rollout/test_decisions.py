@@ -1,4 +1,4 @@
-"""A person approves, pauses, resumes and aborts; the ledger says who and why; time may jump; a restart loses nothing."""
+"""A person approves, pauses, resumes, aborts; the ledger says who and why; clocks jump; a restart loses nothing."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,5 +1,7 @@
 """The shadow step: no user gets the challenger, and pairs of answers to the same requests judge it."""
 
+from datetime import timedelta
+
 import pytest
 
 from ft_assets.recipe import Recipe
@@ -121,15 +123,25 @@ def test_costlier_shadow_that_is_not_proven_is_held_for_a_person(home: Home, rec
     assert standing(home, "tiny")["shadow"]
 
 
+def test_users_who_never_get_the_challenger_are_noticed(home: Home, recipe: Recipe) -> None:
+    rollout = canary(home, shadowed(recipe, min_requests=500))
+    mirrored(home, rollout, 20)
+    assert look(home).move == "step"
+    later = rollouts_of(home, "tiny")[-1].step_began_at + timedelta(minutes=1)
+    for n in range(60):
+        answer(home, rollout, "base", f"user {n}", created_at=later)
+    verdict = look(home)
+    assert verdict.move == "hold" and "0 of 60 users" in verdict.reason
+
+
 def test_first_users_share_is_checked_against_its_own_weight(home: Home, recipe: Recipe) -> None:
     rollout = canary(home, shadowed(recipe, min_requests=500))
     mirrored(home, rollout, 20)
     assert look(home).move == "step"
     rollout = rollouts_of(home, "tiny")[-1]
-    after = rollout.step_began_at.timestamp() + 60
-    times = {"created_at": rollout.step_began_at.fromtimestamp(after, rollout.step_began_at.tzinfo)}
-    answer(home, rollout, rollout.challenger, "first", **times)
+    later = rollout.step_began_at + timedelta(minutes=1)
+    answer(home, rollout, rollout.challenger, "first", created_at=later)
     for n in range(60):
-        answer(home, rollout, "base", f"user {n}", **times)
+        answer(home, rollout, "base", f"user {n}", created_at=later + timedelta(seconds=n))
     verdict = look(home)
     assert verdict.move == "hold" and "1 of 61 users" in verdict.reason

@@ -121,4 +121,4 @@ def test_tools_are_rendered_through_the_template(installation: Installation):
 
 
 def test_health(api: Api):
-    assert api.http.get("/healthz").json() == {"alive": True}
+    assert [api.http.get(path).status_code for path in ("/healthz", "/livez", "/readyz")] == [200] * 3

@@ -104,6 +104,7 @@ def test_failure_of_the_child_is_told_with_reason_and_log(
     assert failure is not None and failure.user_failure_data is not None
     description = str(failure.user_failure_data.description)
     assert "training.max_tokens: 16" in description and "training.log" in description
+    assert failure.user_failure_data.metadata["exit_code"].value == WrongInput.exit_code
     assert not instance.get_latest_materialization_event(dg.AssetKey(["tiny", "adapter"]))
 
 

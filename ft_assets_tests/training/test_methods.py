@@ -12,6 +12,7 @@ from peft.tuners.lora import LoraLayer  # noqa: TID253
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: TID253
 
+from ft_assets.bases.packed_attention import ATTENTION
 from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.recipe import Training
 from ft_assets.recipe_training import Scale
@@ -20,7 +21,7 @@ from ft_assets.storage.artifacts import digest_folder
 from ft_assets.training.adapters import load_with_adapter
 from ft_assets.training.fused import FusedLoraLinear
 from ft_assets.training.job import TrainingJob
-from ft_assets.training.packing import ATTENTION, answer_loss, make_pack
+from ft_assets.training.packing import answer_loss, make_pack
 from ft_assets.training.quantized import load_quantized
 from ft_assets.training.rows import read_rows
 from ft_assets.training.worker import train

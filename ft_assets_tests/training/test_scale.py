@@ -151,7 +151,7 @@ def alive(process: int) -> bool:
 
 
 def test_failure_of_a_process_is_told_in_words(new_job: Jobs) -> None:
-    with pytest.raises(BrokenEnvironment, match=r"training\.max_tokens: 16"):
+    with pytest.raises(WrongInput, match=r"training\.max_tokens: 16"):
         run_scaled(new_job(max_tokens=16), DDP)
 
 

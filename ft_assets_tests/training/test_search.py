@@ -25,7 +25,7 @@ from ft_assets.training.search_job import SearchJob
 from ft_assets.training.search_result import StudyResult, Tried, read_study
 from ft_assets.training.search_study import SearchStudy
 from ft_assets.training.search_trials import train_trials
-from ft_assets.training.search_worker import conclude
+from ft_assets.training.search_worker import conclude, search
 from ft_assets_tests.training.conftest import Jobs
 
 Searches = Callable[..., SearchJob]
@@ -143,6 +143,13 @@ def test_without_validation_rows_there_is_no_search(new_job: Jobs, new_search: S
     job = new_search().model_copy(update={"training": training})
     with pytest.raises(WrongInput, match=r"`splitting\.validation`"):
         train_trials(job, print, os.getppid())
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_is_told_as_what_it_failed_by(new_job: Jobs, new_search: Searches):
+    job = new_search(training={"validation": 0})
+    with (job.work / "lock").open("w") as lock, pytest.raises(WrongInput, match="no row to judge a trial by"):
+        search(job, lambda line: None, os.getppid(), lock)
 
 
 def test_all_trials_are_judged_by_the_same_rows(new_job: Jobs, new_search: Searches):

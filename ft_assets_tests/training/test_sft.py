@@ -69,7 +69,8 @@ def test_peft_loads_the_artifact_and_scores_its_best_validation_loss(new_job: Jo
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from ft_assets.training.packing import ATTENTION, answer_loss, make_pack
+    from ft_assets.bases.packed_attention import ATTENTION
+    from ft_assets.training.packing import answer_loss, make_pack
     from ft_assets.training.rows import read_rows
 
     job = new_job()

@@ -9,26 +9,24 @@ are those of whole rows up to rounding, with a part of the tokens left out.
 from typing import Any
 
 import torch  # noqa: TID253
-from peft import PeftModel  # noqa: TID253
-from transformers import AttentionInterface  # noqa: TID253
+from transformers import AttentionInterface, PreTrainedModel  # noqa: TID253
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS  # noqa: TID253
 
-from ft_assets.training.packing import ATTENTION
+from ft_assets.bases.packed_attention import ATTENTION
 
-_SHARED = "within_rows_that_begin_alike"
+SHARED = "within_rows_that_begin_alike"
+"""The attention that knows of a common beginning."""
 
 
-def share_beginning(model: PeftModel) -> None:
-    """Have a model that was loaded with `ATTENTION` compute a common beginning of packed rows once."""
-    base: Any = model.get_base_model()
-    base.set_attn_implementation(_SHARED)
+def share_beginning(model: PreTrainedModel) -> None:
+    """Have a model compute a common beginning of packed rows once, whenever its attention is `SHARED`."""
     model.register_forward_pre_hook(_leave_out, with_kwargs=True)
 
 
 def _leave_out(model: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
     """Take the beginning out of all rows but the first, and move the places of the answers along."""
     lengths = kwargs.get("row_lengths")
-    if lengths is None or model.config._attn_implementation != _SHARED or _drops(model):
+    if lengths is None or model.config._attn_implementation != SHARED or _drops(model):
         return None
     ids, positions, kept = (kwargs[name] for name in ("input_ids", "position_ids", "logits_to_keep"))
     size = _common(torch.stack([ids[0], positions[0]], dim=1), lengths)
@@ -86,4 +84,4 @@ def _put_back(states: torch.Tensor, sizes: list[int], beginning: int) -> torch.T
     return torch.cat([first, *(part for row in rest for part in (begun, row))], dim=2)
 
 
-AttentionInterface.register(_SHARED, _attend)
+AttentionInterface.register(SHARED, _attend)

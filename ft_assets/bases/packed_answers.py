@@ -7,7 +7,7 @@ Of a layer's products about three quarters come after attention.
 from typing import Any
 
 import torch  # noqa: TID253
-from peft import PeftModel  # noqa: TID253
+from transformers import PreTrainedModel  # noqa: TID253
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer  # noqa: TID253
 from transformers.models.mistral.modeling_mistral import MistralDecoderLayer  # noqa: TID253
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer  # noqa: TID253
@@ -17,7 +17,7 @@ _KNOWN = (LlamaDecoderLayer, MistralDecoderLayer, Qwen2DecoderLayer, Qwen3Decode
 """Layers that are norm, attention, sum, norm, feed-forward, sum. Others' names may be the same and their sums not."""
 
 
-def keep_answers(model: PeftModel) -> None:
+def keep_answers(model: PreTrainedModel) -> None:
     """Have packed rows end early in the last layer; a base whose layers are not known stays as it is."""
     layers = [module for module in model.modules() if type(module) in _KNOWN]
     if not layers:

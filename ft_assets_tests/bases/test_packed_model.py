@@ -17,10 +17,11 @@ from transformers import (  # noqa: TID253
     Qwen3Config,
 )
 
+from ft_assets.bases.packed_answers import _KNOWN
+from ft_assets.bases.packed_attention import ATTENTION
+from ft_assets.bases.packed_model import read_packed
 from ft_assets.training.fused import FusedLoraLinear
-from ft_assets.training.fused_answers import _KNOWN
-from ft_assets.training.fused_model import speed_up
-from ft_assets.training.packing import ATTENTION, answer_loss, make_pack
+from ft_assets.training.packing import answer_loss, make_pack
 from ft_assets.training.rows import Row
 
 CPU = torch.device("cpu")
@@ -83,7 +84,7 @@ def test_gradients_are_those_of_the_plain_model_and_of_one_row_at_a_time(
     kind: type[PreTrainedConfig], rows: list[Row]
 ) -> None:
     plain, fast = build(kind), build(kind)
-    speed_up(fast)
+    read_packed(fast.get_base_model())
     told = learn(fast, [rows])
     assert_same(told, learn(plain, [rows]))
     assert_same(told, learn(plain, [[row] for row in rows]))
@@ -92,7 +93,7 @@ def test_gradients_are_those_of_the_plain_model_and_of_one_row_at_a_time(
 @pytest.mark.parametrize("kind", KNOWN)
 def test_the_beginning_runs_once_and_the_last_layer_ends_at_answers(kind: type[PreTrainedConfig]) -> None:
     model = build(kind)
-    speed_up(model)
+    read_packed(model.get_base_model())
     seen = {}
     for name, module in model.named_modules():
         if name.endswith((".mlp", ".q_proj")):
@@ -112,7 +113,7 @@ def test_the_beginning_runs_once_and_the_last_layer_ends_at_answers(kind: type[P
 
 def test_with_dropout_every_token_has_a_mask_of_its_own() -> None:
     model = build(LlamaConfig, dropout=0.5)
-    speed_up(model)
+    read_packed(model.get_base_model())
     tokens = []
     model.get_submodule("base_model.model.model.layers.0.mlp").register_forward_hook(
         lambda _, args, __: tokens.append(args[0].shape[1])
@@ -129,13 +130,13 @@ def test_a_pack_without_answers_has_gradients_of_zero(
     kind: type[PreTrainedConfig], dtype: torch.dtype
 ) -> None:
     model = build(kind).to(dtype)
-    speed_up(model)
+    read_packed(model.get_base_model())
     assert all(not told.any() for told in learn(model, [SILENT]))
 
 
 def test_passes_that_are_no_packs_are_left_alone() -> None:
     plain, fast = build(LlamaConfig), build(LlamaConfig)
-    speed_up(fast)
+    read_packed(fast.get_base_model())
     ids = torch.tensor([BEGUN, BEGUN])
     for model in (plain, fast):
         base: Any = model.get_base_model()
@@ -147,7 +148,7 @@ def test_passes_that_are_no_packs_are_left_alone() -> None:
 
 def test_the_same_pack_gives_the_same_bytes_and_names_stay() -> None:
     plain, fast = build(LlamaConfig), build(LlamaConfig)
-    speed_up(fast)
+    read_packed(fast.get_base_model())
     for one, other in zip(learn(fast, [ALIKE]), learn(fast, [ALIKE]), strict=True):
         assert torch.equal(one, other)
     assert list(plain.state_dict()) == list(fast.state_dict())
@@ -156,6 +157,6 @@ def test_the_same_pack_gives_the_same_bytes_and_names_stay() -> None:
 def test_layers_that_are_known_keep_their_names() -> None:
     model = build(LlamaConfig)
     names = {type(module).__name__ for module in model.modules()}
-    speed_up(model)
+    read_packed(model.get_base_model())
     assert {type(module).__name__ for module in model.modules()} == names
     assert sum(type(module) in _KNOWN for module in model.modules()) == SIZES["num_hidden_layers"] - 1
