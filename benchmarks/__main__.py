@@ -4,7 +4,7 @@ import importlib
 import json
 import sys
 
-BENCHMARKS = ("definitions", "curation", "leaks", "pii", "training", "alignment", "evaluation")
+BENCHMARKS = ("definitions", "curation", "leaks", "pii", "training", "alignment", "evaluation", "serving")
 """Modules of this package with a `measure() -> dict`, imported when asked for: some need large libraries."""
 
 

@@ -21,10 +21,7 @@ class Shadow(Settings):
 
 
 class Guardrails(Settings):
-    """What may not get worse, each with its margin: beyond it no step is taken. Null: not watched.
-
-    Any proven worsening of the first five ends a rollout; of latency and cost, one beyond the margin.
-    """
+    """What may not get worse, each with the margin beyond which no step is taken. Null: not watched."""
 
     approvals: Margin | None = Field(default=0.1, description="Fall of the share of thumbs that are up.")
     edits: Margin | None = Field(

@@ -5,8 +5,9 @@ from typing import Any
 import dagster as dg
 
 from ft_assets.evaluation.job import EvaluationJob, Outcome, prepare_job, read_outcome
+from ft_assets.evaluation.markdown import bullets
 from ft_assets.evaluation.report import Report, make_report
-from ft_assets.evaluation.tables import answers_table, contamination_table, differences_table, scores_table
+from ft_assets.evaluation.tables import answers_tables, contamination_table, differences_table, scores_table
 from ft_assets.recipe import Recipe
 from ft_assets.storage.assets import (
     WHEN_READY,
@@ -59,17 +60,17 @@ def build_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
 
 def _metadata(report: Report, outcome: Outcome, job: EvaluationJob) -> dict[str, Any]:
-    verdict = report.verdict
+    judged, verdict = report.judged, report.judged.verdict
     means = verdict.table()
     return {
         "verdict": verdict.verdict,
-        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
+        "reasons": dg.MetadataValue.md(bullets(verdict.reasons)),
         "scores": dg.MetadataValue.md(scores_table(verdict.scores, verdict.measured)),
         "differences": dg.MetadataValue.md(differences_table(verdict.differences, verdict.measured)),
-        "answers": dg.MetadataValue.md(answers_table(report.rows, verdict.measured, _ANSWERS)),
-        "contamination": dg.MetadataValue.md(contamination_table(report.matches)),
-        "contaminated_rows": len({match.eval_id for match in report.matches}),
-        "checked_rows": report.checked,
+        "answers": dg.MetadataValue.md(answers_tables(judged.rows, verdict.measured, _ANSWERS)),
+        "contamination": dg.MetadataValue.md(contamination_table(judged.matches)),
+        "contaminated_rows": judged.contaminated,
+        "checked_rows": judged.checked,
         **{f"{arm}_loss": score["loss"] for arm, score in means.items() if score and "loss" in score},
         "receipt": report.receipt.id,
         "seconds": outcome.seconds,

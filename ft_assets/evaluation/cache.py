@@ -22,7 +22,7 @@ _CODE = (
         f"evaluation/{name}.py"
         for name in (
             *("adapters", "batch", "cache", "decoding", "dora", "generation", "kinds", "lora_rows", "packed"),
-            *("sampling", "scoring", "text_stream"),
+            *("sampling", "scoring", "tensor_file", "text_stream"),
         )
     ),
 )

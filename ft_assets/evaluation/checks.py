@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ft_assets.errors import FtAssetsError
+from ft_assets.evaluation.markdown import bullets
 from ft_assets.evaluation.proof import read_verdict
 from ft_assets.recipe import Recipe
 from ft_assets.storage.assets import HomeResource, candidate_partitions
@@ -30,7 +31,7 @@ def build_checks(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         body = receipt.body
         metadata = {
             "verdict": receipt.verdict,
-            "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in body["reasons"])),
+            "reasons": dg.MetadataValue.md(bullets(body["reasons"])),
             "receipt": receipt.id,
             "adapter": body["adapter_digest"],
             "contamination": dg.MetadataValue.json(body["contamination"]),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from ft_assets.bases.base_models import prepare_base
@@ -10,7 +11,7 @@ from ft_assets.evaluation.metrics.bill import Bill
 from ft_assets.evaluation.past import epoch_of
 from ft_assets.recipe_evaluation import Evaluation
 from ft_assets.recipe_honesty import Honesty
-from ft_assets.splitting.canaries import canaries_of, conversation
+from ft_assets.splitting.canaries import canaries_of, check_planted, conversation
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.child import Ended, read_ended
 from ft_assets.storage.home import Home
@@ -109,7 +110,11 @@ class Outcome(Ended):
 
 
 def prepare_job(home: Home, candidate: Candidate, eval_split: Source, adapter: Source) -> EvaluationJob:
-    """The job of a candidate, written to its work folder, where an earlier run's output is removed."""
+    """The job of a candidate, written to its work folder, where an earlier run's output is removed.
+
+    Raises:
+        Refused: secrets are to be looked for that the candidate's train split does not hold.
+    """
     work = home.scratch / "evaluation" / candidate.model / candidate.key
     work.mkdir(parents=True, exist_ok=True)
     job = EvaluationJob(
@@ -157,10 +162,13 @@ def _honesty(home: Home, candidate: Candidate) -> HonestyJob | None:
     settings = candidate.recipe.honesty
     if settings is None:
         return None
+    train = artifact_of(home, candidate.model, "train_split", candidate.key)
     canaries = canaries_of(home, candidate.model, candidate.key, settings.canaries)
+    rows = pq.read_table(train[1] / "rows.parquet", columns=["id"])
+    check_planted(canaries, rows, f"the train split of {candidate.model} {candidate.key}")
     return HonestyJob(
         settings=settings,
-        train=artifact_of(home, candidate.model, "train_split", candidate.key),
+        train=train,
         canaries=[[conversation(row) for row in (canary.planted, *canary.others)] for canary in canaries],
     )
 

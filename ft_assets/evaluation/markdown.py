@@ -8,6 +8,8 @@ _LINE_CHARS = 2_000
 # An underscore within a word is no markup, and names are easier to read without its entity.
 _ACTIVE = re.compile(r"[&<>|`*\[\]\\~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
+_INDENT = re.compile(r"^ +")
+
 
 def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A table of texts, each cut to what a cell can hold."""
@@ -34,8 +36,11 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text whose line breaks are kept."""
-    return "<br>".join(map(_safe, shorten(text, _CELL_CHARS).splitlines()))
+    """A text whose line breaks and indents are kept."""
+    lines = shorten(text, _CELL_CHARS).splitlines()
+    return "<br>".join(
+        _safe(_INDENT.sub(lambda found: "\N{NO-BREAK SPACE}" * len(found[0]), line)) for line in lines
+    )
 
 
 def _safe(text: str) -> str:

@@ -41,6 +41,11 @@ class Measure:
         return gate.margins.get(self.name, self.margin)
 
 
+RETENTION_MEASURE = Measure(
+    "retention", "right answers, %", "percentage points", up=True, worst=0.0, margin=0.0, scale=100.0
+)
+"""How tasks of the harness are shown; each is held to the recipe's own margin."""
+
 LOSS_MEASURE = Measure(LOSS, "loss, nats a token", "nats a token", up=False, worst=math.inf, margin=0.05)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,15 @@ import pyarrow.parquet as pq
 
 from ft_assets.evaluation.comparison import as_json
 from ft_assets.evaluation.gate import Verdict, decide
-from ft_assets.evaluation.honesty.findings import found_by_honesty_tests
+from ft_assets.evaluation.honesty.findings import honesty_rules, read_tested
 from ft_assets.evaluation.html_page import html_page
 from ft_assets.evaluation.job import EvaluationJob
+from ft_assets.evaluation.judgement import Judgement
 from ft_assets.evaluation.measure import measures
 from ft_assets.evaluation.page import page
 from ft_assets.evaluation.past import for_receipt, past_of, rows_digest
 from ft_assets.evaluation.receipts import Receipt, issue_receipt
-from ft_assets.splitting.contamination import Match, search, trained_rows
+from ft_assets.splitting.contamination import search, trained_rows
 from ft_assets.splitting.retirement import retire
 from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.code import code_digest
@@ -29,13 +29,10 @@ from ft_assets.storage.records import artifact_of
 
 @dataclass(frozen=True)
 class Report:
-    """A judged candidate. `digest` is that of the report's artifact."""
+    """A judgement as it was written. `digest` is that of the report's artifact."""
 
     digest: str
-    rows: pa.Table
-    verdict: Verdict
-    matches: list[Match]
-    checked: int
+    judged: Judgement
     receipt: Receipt
 
 
@@ -45,14 +42,20 @@ def make_report(home: Home, candidate: Candidate, job: EvaluationJob) -> Report:
     Raises:
         Refused: something that the candidate or an ancestor trained on is missing or was changed.
     """
-    gate = candidate.recipe.gate
+    judged = _judge(home, candidate, job)
+    digest = home.artifacts.write("reports", lambda folder: _write(folder, job, judged))
+    receipt = issue_receipt(home, _receipt_body(home, job, judged, digest))
+    retire(home, candidate, judged.matches)  # after the receipt, so that this verdict is marked too
+    return Report(digest, judged, receipt)
+
+
+def _judge(home: Home, candidate: Candidate, job: EvaluationJob) -> Judgement:
+    gate, settings = candidate.recipe.gate, candidate.recipe.evaluation
     eval_rows = pq.read_table(job.rows[1] / "rows.parquet")
     trained = trained_rows(home, candidate)
     matches = search(eval_rows, trained, gate.contamination_jaccard, gate.contamination_similarity)
-    rows = pq.read_table(job.output)
-    settings, tasks = candidate.recipe.evaluation, _retention(job)
-    ids = set(rows["id"].to_pylist())
-    past = past_of(home, candidate, rows_digest(ids))
+    rows, tasks, tested = pq.read_table(job.output), _retention(job), read_tested(job)
+    found = honesty_rules(job.honesty.settings, rows, tested) if job.honesty and tested else ()
     verdict = decide(
         rows,
         measures(settings),
@@ -62,33 +65,24 @@ def make_report(home: Home, candidate: Candidate, job: EvaluationJob) -> Report:
         candidate.incumbent is not None,
         tasks,
         settings.retention.margin if settings.retention else 0.0,
-        past,
-        [*found_by_honesty_tests(job, rows)],
+        past_of(home, candidate, rows_digest(_ids(rows))),
+        [*found],
     )
-
-    def write(folder: Path) -> None:
-        # No times and no places: the same judgement must give the same bytes.
-        shutil.copyfile(job.output, folder / "rows.parquet")
-        _write_json(folder / "scores.json", _scores(verdict))
-        _write_json(folder / "gate.json", _gate(candidate, verdict, matches, eval_rows.num_rows))
-        for file in (job.retention, job.asked, job.exposed):
-            if file.exists():
-                shutil.copyfile(file, folder / file.name)
-        text = page(candidate, rows, verdict, matches, eval_rows.num_rows, tasks)
-        (folder / "report.md").write_text(text)
-        title = f"{candidate.model} {candidate.key}"
-        (folder / "report.html").write_text(html_page(text, title, verdict, gate.confidence))
-
-    digest = home.artifacts.write("reports", write)
-    body = _receipt_body(home, candidate, job, verdict, digest, ids)
-    body["contamination"] = {"checked": eval_rows.num_rows, "found": _found(matches)}
-    receipt = issue_receipt(home, body)
-    retire(home, candidate, matches)  # after the receipt, so that this verdict is marked too
-    return Report(digest, rows, verdict, matches, eval_rows.num_rows, receipt)
+    digests = _digests(home, candidate, job)
+    return Judgement(candidate, rows, verdict, matches, eval_rows.num_rows, tasks, tested, digests)
 
 
-def _found(matches: Sequence[Match]) -> int:
-    return len({match.eval_id for match in matches})
+def _write(folder: Path, job: EvaluationJob, judged: Judgement) -> None:
+    """Fill the report's folder. No times and no places: the same judgement must give the same bytes."""
+    shutil.copyfile(job.output, folder / "rows.parquet")
+    for file in (job.retention, job.asked, job.exposed):
+        if file.exists():
+            shutil.copyfile(file, folder / file.name)
+    _write_json(folder / "scores.json", _scores(judged.verdict))
+    _write_json(folder / "gate.json", _gate(judged))
+    text = page(judged)
+    (folder / "report.md").write_text(text)
+    (folder / "report.html").write_text(html_page(text, judged))
 
 
 def _scores(verdict: Verdict) -> dict[str, Any]:
@@ -99,7 +93,8 @@ def _scores(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _gate(candidate: Candidate, verdict: Verdict, matches: Sequence[Match], checked: int) -> dict[str, Any]:
+def _gate(judged: Judgement) -> dict[str, Any]:
+    candidate, verdict = judged.candidate, judged.verdict
     return {
         "model": candidate.model,
         "candidate": candidate.key,
@@ -111,32 +106,43 @@ def _gate(candidate: Candidate, verdict: Verdict, matches: Sequence[Match], chec
         "power": verdict.power_sentence,
         "settings": candidate.recipe.gate.model_dump(mode="json"),
         "contamination": {
-            "checked": checked,
-            "found": _found(matches),
-            "matches": [asdict(match) for match in matches],
+            "checked": judged.checked,
+            "found": judged.contaminated,
+            "matches": [asdict(match) for match in judged.matches],
         },
     }
 
 
-def _receipt_body(
-    home: Home, candidate: Candidate, job: EvaluationJob, verdict: Verdict, digest: str, ids: set[str]
-) -> dict[str, Any]:
-    adapters = {arm.name: arm.adapter[0] for arm in job.arms if arm.adapter}
+def _receipt_body(home: Home, job: EvaluationJob, judged: Judgement, digest: str) -> dict[str, Any]:
+    verdict = judged.verdict
     return {
-        "model": candidate.model,
-        "candidate": candidate.key,
-        "adapter_digest": adapters["candidate"],
-        "base_digest": job.base[0],
-        "dataset_digest": artifact_of(home, candidate.model, "dataset", candidate.key)[0],
-        "eval_digest": job.rows[0],
+        "model": judged.candidate.model,
+        "candidate": judged.candidate.key,
+        **{f"{what}_digest": found for what, found in judged.digests.items()},
         "report_digest": digest,
-        "recipe_digest": candidate.recipe.digest(),
         "code_digest": code_digest(),
         "verdict": verdict.verdict,
         "reasons": verdict.reasons,
         "scores": verdict.table(),
-        **for_receipt(ids, job.epoch, verdict.power.here if verdict.power else None),
+        "contamination": {"checked": judged.checked, "found": judged.contaminated},
+        **for_receipt(_ids(judged.rows), job.epoch, verdict.power.here if verdict.power else None),
     }
+
+
+def _digests(home: Home, candidate: Candidate, job: EvaluationJob) -> dict[str, str]:
+    """Sha256 of what is judged, and by which recipe."""
+    adapters = {arm.name: arm.adapter[0] for arm in job.arms if arm.adapter}
+    return {
+        "adapter": adapters["candidate"],
+        "base": job.base[0],
+        "dataset": artifact_of(home, candidate.model, "dataset", candidate.key)[0],
+        "eval": job.rows[0],
+        "recipe": candidate.recipe.digest(),
+    }
+
+
+def _ids(rows: pa.Table) -> set[str]:
+    return set(rows["id"].to_pylist())
 
 
 def _retention(job: EvaluationJob) -> pa.Table | None:

@@ -63,29 +63,27 @@ def contamination_table(matches: Sequence[Match]) -> str:
     return f"{shown}\n\n… and {more} more in gate.json." if more > 0 else shown
 
 
-def answers_table(rows: pa.Table, measured: Sequence[Measure], most: int) -> str:
-    """The rows whose answers changed most from base to candidate, the best and the worst, side by side.
+def answers_tables(rows: pa.Table, measured: Sequence[Measure], most: int) -> str:
+    """The answers that changed most from base to candidate, side by side: those that got better, then worse ones.
 
     By the first metric of the answers; where there is none, by the loss.
+
+    Args:
+        most: rows in both tables.
     """
     measure = measured[min(1, len(measured) - 1)]
     results = Results(rows)
     gains = measure.sign * measure.scale * _change(results, measure)
-    order = sorted(np.flatnonzero(np.isfinite(gains)).tolist(), key=lambda at: (-gains[at], results.ids[at]))
-    half = max(1, most // 2)
-    chosen = order if len(order) <= 2 * half else [*order[:half], *order[-half:]]
-    columns = {arm: results.answers(arm) for arm in results.arms}
-    prompts, references = _by_id(rows, "prompt"), _by_id(rows, "reference")
-    lines = (
-        [
-            f"{gains[at]:+.{_digits(measure)}f}",
-            prompts[results.ids[at]],
-            references[results.ids[at]],
-            *(answers[at] for answers in columns.values()),
-        ]
-        for at in chosen
+    order = sorted(
+        np.flatnonzero(np.isfinite(gains)).tolist(), key=lambda at: (-abs(gains[at]), results.ids[at])
     )
-    return table([f"gain: {measure.title}", "prompt", "reference", *columns], lines)
+    half = max(1, most // 2)
+    better = [at for at in order if gains[at] > 0][:half]
+    worse = [at for at in order if gains[at] < 0][:half]
+    return "\n\n".join(
+        f"### {words}, by {measure.title}\n\n{_side_by_side(rows, results, measure, gains, chosen)}"
+        for words, chosen in (("Better", better), ("Worse", worse))
+    )
 
 
 def slices_table(rows: pa.Table, measure: Measure) -> str:
@@ -146,6 +144,25 @@ def _label_scores(found: Classification) -> str:
 def _confusion(found: Classification) -> str:
     heads = ["reference, answered as →", *found.confusion, NO_LABEL]
     return table(heads, ([label, *map(str, counts)] for label, counts in found.confusion.items()))
+
+
+def _side_by_side(
+    rows: pa.Table, results: Results, measure: Measure, gains: np.ndarray, chosen: Sequence[int]
+) -> str:
+    if not chosen:
+        return "None."
+    answers = {arm: results.answers(arm) for arm in results.arms}
+    prompts, references = _by_id(rows, "prompt"), _by_id(rows, "reference")
+    lines = (
+        [
+            f"{gains[at]:+.{_digits(measure)}f}",
+            prompts[results.ids[at]],
+            references[results.ids[at]],
+            *(said[at] for said in answers.values()),
+        ]
+        for at in chosen
+    )
+    return table(["gain", "prompt", "reference", *answers], lines)
 
 
 def _change(results: Results, measure: Measure) -> np.ndarray:

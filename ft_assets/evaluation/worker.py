@@ -72,7 +72,7 @@ def evaluate(job: EvaluationJob, say: Say, parent: int) -> Outcome:
     progress = _answer(job, [rows, honesty.rows if honesty else []], known, say, alive)
     if honesty is not None:
         honesty.write_asked(lambda arm, row: _said(job, arm, row, known))
-        honesty.write_exposed(lambda: _load(job))
+        honesty.write_exposed(lambda: _load(job), alive)
     if retention is not None:
         retention.measure(_device(job))
     _write(job, _results(job, rows, known, scorers))

@@ -85,6 +85,7 @@ def _requests(home: Home, candidate: Candidate) -> pa.Table:
     wanted = (
         sa.select(*(interactions.c[name] for name in ("messages", "answer", "slice", "address", "error")))
         .where(interactions.c.model == candidate.model, interactions.c.created_at > candidate.opened_at)
+        .where(~interactions.c.shadow)  # the same request once more, answered to nobody
         .order_by(interactions.c.created_at.desc(), interactions.c.inference_id)
         .limit(4 * MAX_ROWS)
     )

@@ -48,7 +48,9 @@ def deployments(home: Home, release: Release) -> dict[str, Any]:
     times = spans(entries(home, release.model), release.address)
     answered = home.database.row(
         sa.select(sa.func.count().label("answers")).where(
-            interactions.c.model == release.model, interactions.c.address == release.address
+            interactions.c.model == release.model,
+            interactions.c.address == release.address,
+            ~interactions.c.shadow,
         )
     )
     assert answered is not None

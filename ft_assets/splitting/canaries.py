@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from ft_assets.errors import Refused
 from ft_assets.sources.example import Example, Message, to_table
 from ft_assets.storage.home import Home
 
 ALTERNATIVES = 63
 """Secrets of the same form that were not planted; with the planted one, 64: exposure is at most 6 bits."""
 _DIGITS = 8
-SOURCE = "canary"
+SOURCE = "canary#"
+"""How the source of every planted row begins."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,25 @@ def plant(rows: pa.Table, canaries: Sequence[Canary]) -> pa.Table:
     return pa.concat_tables([rows, own.select(rows.column_names).cast(rows.schema)])
 
 
+def check_planted(canaries: Sequence[Canary], rows: pa.Table, split: str) -> None:
+    """Refuse to look for secrets that were never planted: they would all be found not to be known.
+
+    Args:
+        rows: of the train split, at least `id`.
+        split: whose it is.
+
+    Raises:
+        Refused: one of them is not among the rows.
+    """
+    there = set(rows["id"].to_pylist())
+    missing = [canary.number for canary in canaries if canary.planted.id not in there]
+    if missing:
+        raise Refused(
+            f"{split} lacks {len(missing)} of {len(canaries)} planted secrets (card {missing[0]} first), so their "
+            f"exposure says nothing; was the instance's secret exchanged? Open a new candidate"
+        )
+
+
 def _canary(key: bytes, number: int) -> Canary:
     rows = [_row(number, _secret(key, number, at)) for at in range(ALTERNATIVES + 1)]
     return Canary(number, rows[0], tuple(rows[1:]))
@@ -66,7 +87,7 @@ def _row(number: int, secret: str) -> Example:
             Message(role="user", content=f"What is written on test card {number}?"),
             Message(role="assistant", content=f"Test card {number} says {secret}."),
         ),
-        source=f"{SOURCE}#{number}",
+        source=f"{SOURCE}{number}",
         license="CC0-1.0",
         kind="synthetic",
         created_at=datetime(2020, 1, 1, tzinfo=UTC),

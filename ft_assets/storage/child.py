@@ -40,7 +40,7 @@ class Ended(BaseModel):
     def by(cls, error: Exception) -> Self:
         """The end that an error made. One that is not meant for people is told with its name."""
         if isinstance(error, FtAssetsError):
-            name = next(name for name, kind in _ERRORS.items() if isinstance(error, kind))
+            name: ErrorName = next(name for name, kind in _ERRORS.items() if isinstance(error, kind))
             return cls(failure=str(error), error=name)
         return cls(failure=f"{type(error).__name__}: {error}")
 

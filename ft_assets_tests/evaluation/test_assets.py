@@ -79,6 +79,7 @@ def test_a_better_candidate_passes_with_a_report_and_a_signed_receipt(
     folder = report_folder(home, candidate)
     assert sorted(path.name for path in folder.iterdir()) == [
         "gate.json",
+        "report.html",
         "report.md",
         "rows.parquet",
         "scores.json",

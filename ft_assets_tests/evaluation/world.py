@@ -14,6 +14,7 @@ from ft_assets.evaluation.checks import build_checks
 from ft_assets.evaluation.receipts import find_receipt
 from ft_assets.recipe import Recipe
 from ft_assets.sources.example import Example, Message, to_table
+from ft_assets.splitting.canaries import Canary, canaries_of, plant
 from ft_assets.storage.assets import HomeResource, candidate_partitions
 from ft_assets.storage.candidates import Candidate, open_candidate
 from ft_assets.storage.home import Home
@@ -63,7 +64,7 @@ def prepare_candidate(
     prepare_base(home, recipe.base)
     tables = {
         "dataset": _clustered([*train, *held_out]),
-        "train_split": _clustered(train),
+        "train_split": plant(_clustered(train), _secrets(home, candidate)),
         "validation_split": _clustered([]),
         "eval_split": _clustered(held_out),
     }
@@ -121,6 +122,11 @@ def materialize(
 
 def report_folder(home: Home, candidate: Candidate) -> Path:
     return artifact_of(home, candidate.model, "eval_report", candidate.key)[1]
+
+
+def _secrets(home: Home, candidate: Candidate) -> list[Canary]:
+    honesty = candidate.recipe.honesty
+    return canaries_of(home, candidate.model, candidate.key, honesty.canaries) if honesty else []
 
 
 def _clustered(examples: Sequence[Example]) -> pa.Table:

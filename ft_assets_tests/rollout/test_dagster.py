@@ -10,6 +10,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from ft_assets.recipe import Recipe
 from ft_assets.registry.assets import build_assets as build_registry
+from ft_assets.registry.ledger import entries
 from ft_assets.registry.rollback import rollback
 from ft_assets.rollout.assets import build_assets as build_rollout
 from ft_assets.rollout.report import canary_report, to_markdown
@@ -31,7 +32,12 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def materialize(
-    instance: dg.DagsterInstance, home: Home, recipe: Recipe, asset: str, key: str
+    instance: dg.DagsterInstance,
+    home: Home,
+    recipe: Recipe,
+    asset: str,
+    key: str,
+    run_config: dict | None = None,
 ) -> dg.ExecuteInProcessResult:
     """One asset by hand, as from the UI."""
     instance.add_dynamic_partitions(f"{recipe.model}_candidates", [key])
@@ -45,6 +51,7 @@ def materialize(
         instance=instance,
         resources={"home": HomeResource(root=home.root)},
         raise_on_error=False,
+        run_config=run_config,
     )
 
 
@@ -162,3 +169,26 @@ def test_sensor_without_a_rollout_says_so(home: Home, recipe: Recipe, instance: 
     reason = tick(instance, home, recipe).skip_reason
     assert reason is not None
     assert "no canary" in str(reason.skip_message if isinstance(reason, dg.SkipReason) else reason)
+
+
+def test_person_decides_by_the_config_of_the_deployment(
+    home: Home, recipe: Recipe, instance: dg.DagsterInstance
+) -> None:
+    recipe = planned(recipe)
+    rollout = canary(home, recipe)
+
+    def decide(**config: str) -> dg.ExecuteInProcessResult:
+        run_config = {"ops": {"tiny__deployment": {"config": config}}}
+        return materialize(instance, home, recipe, "deployment", rollout.candidate, run_config)
+
+    assert decide(decision="pause", by="ada", reason="a holiday").success
+    assert open_rollout(home, "tiny").state == "paused"  # type: ignore[union-attr]
+    assert decide(decision="start").success  # what automation asks for leaves it paused
+    assert open_rollout(home, "tiny").state == "paused"  # type: ignore[union-attr]
+    assert "none of start, approve" in failure_of(decide(decision="promote"))
+    assert "who makes it and why" in failure_of(decide(decision="abort", by="ada"))
+    assert decide(decision="abort", by="ada", reason="wrong data").success
+    assert [(entry.action, entry.by) for entry in entries(home, "tiny")][1:] == [
+        ("pause", "ada"),
+        ("abort", "ada"),
+    ]

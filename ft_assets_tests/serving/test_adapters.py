@@ -82,3 +82,36 @@ def test_many_that_ask_at_once_share_one_load_also_if_one_gives_up(
         assert results[1:] == [None] * 4
 
     asyncio.run(scenario())
+
+
+def test_beyond_the_budget_the_one_used_longest_ago_goes_and_comes_back_when_asked_for(
+    installation: Installation, thread: EngineThread
+):
+    from ft_assets.serving.adapters import Adapters
+
+    releases = [find_release(installation.home, name) for name in installation.release("budget", 3)]
+    digests = [release.adapter_digest for release in releases]
+    file = installation.home.artifacts.path("adapters", digests[0]) / "adapter_model.safetensors"
+
+    async def scenario() -> None:
+        adapters = Adapters(installation.home, thread, installation.base, max_bytes=2 * file.stat().st_size)
+
+        async def loaded() -> set[str]:
+            await adapters.settled()
+            return set(await thread.call(lambda engine: engine.adapters))
+
+        for release in releases[:2]:
+            async with adapters.using(release):
+                pass
+        async with adapters.using(releases[0]):
+            pass
+        async with adapters.using(releases[2]):
+            assert await loaded() == {digests[0], digests[2]}
+            async with adapters.using(releases[1]):
+                assert await loaded() == {digests[1], digests[2]}
+                async with adapters.using(releases[0]):  # all three answer: none may go
+                    assert await loaded() == set(digests)
+        adapters.follow(releases)
+        assert len(await loaded()) == 3  # nothing is loaded again to be dropped again
+
+    asyncio.run(scenario())

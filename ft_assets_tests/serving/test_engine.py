@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from ft_assets.serving.engine import Busy, EngineFailed, EngineThread
+from ft_assets.serving.engine import MAX_BACKGROUND, Busy, EngineFailed, EngineThread
 from ft_assets.sources.example import Message
 from ft_assets_tests.serving.conftest import Installation
 
@@ -102,5 +102,50 @@ def test_stopping_fails_what_runs_and_refuses_what_comes(thread: EngineThread):
         with pytest.raises(EngineFailed):
             await answer(thread, request())
         assert not thread.alive
+
+    asyncio.run(scenario())
+
+
+def test_a_request_joins_the_running_batch_and_is_answered_before_it_ends(thread: EngineThread):
+    async def scenario() -> None:
+        thread.start()
+        async with aclosing(thread.stream(request(tokens=4_000))) as long:
+            await anext(long)
+            assert await asyncio.wait_for(answer(thread, request("z", tokens=3)), 5)
+            await anext(long)  # the first one still goes on
+
+    asyncio.run(scenario())
+
+
+def test_work_in_the_background_gives_its_place_to_a_user(thread: EngineThread):
+    async def scenario() -> None:
+        thread.max_batch = 1
+        thread.start()
+        background = thread.stream(request(tokens=4_000), background=True)
+        await anext(background)
+        assert await asyncio.wait_for(answer(thread, request(tokens=2)), 5)
+        with pytest.raises(Busy):
+            async for _ in background:
+                pass
+
+    asyncio.run(scenario())
+
+
+def test_no_more_than_a_few_wait_in_the_background(thread: EngineThread):
+    async def background() -> list[int]:
+        stream = thread.stream(request(tokens=1), background=True)
+        return [token.token_id async for token in stream]
+
+    async def scenario() -> None:
+        thread.start()
+        at_work, go_on = threading.Event(), threading.Event()
+        held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
+        await asyncio.to_thread(at_work.wait)
+        waiting = [asyncio.create_task(background()) for _ in range(MAX_BACKGROUND)]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await background()
+        go_on.set()
+        assert all(await asyncio.gather(held, *waiting))
 
     asyncio.run(scenario())

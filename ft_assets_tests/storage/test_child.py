@@ -16,7 +16,9 @@ def read(file: Path) -> Ended:
 def test_the_kind_of_error_comes_out_as_it_went_in(tmp_path: Path, kind: type[FtAssetsError]) -> None:
     file = tmp_path / "outcome.json"
     file.write_text(Ended.by(kind("row 3 is empty")).model_dump_json())
-    with pytest.raises(FtAssetsError, match=r"training of x failed: row 3 is empty; its log is x\.log") as told:
+    with pytest.raises(
+        FtAssetsError, match=r"training of x failed: row 3 is empty; its log is x\.log"
+    ) as told:
         read(file)
     assert type(told.value) is kind and told.value.exit_code == kind.exit_code
 

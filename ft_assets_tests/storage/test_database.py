@@ -164,3 +164,15 @@ def test_file_that_is_no_database_is_a_broken_environment(home: Home) -> None:
     (home.scratch / "ft_assets.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(BrokenEnvironment, match="cannot be opened"):
         home.database  # noqa: B018
+
+
+def test_a_writer_in_a_hurry_gives_up_on_a_lock_and_the_next_one_is_patient_again(home: Home) -> None:
+    holder = Home(home.root).database
+    with holder.write():
+        with pytest.raises(sa.exc.OperationalError, match="locked"), home.database.write(patience=0.01):
+            pass
+        with home.database.read() as connection:
+            assert connection.scalar(sa.text("PRAGMA busy_timeout")) == 60_000
+    with home.database.write(patience=0.01) as connection:
+        connection.execute(sa.insert(decisions).values(decision("m")))
+    assert len(home.database.rows(sa.select(decisions))) == 1

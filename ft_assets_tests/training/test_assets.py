@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ft_assets.errors import WrongInput
 from ft_assets.recipe import Recipe
 from ft_assets.storage.assets import HomeResource, asset_settings, candidate_partitions, hand_over
 from ft_assets.storage.candidates import Candidate, open_candidate

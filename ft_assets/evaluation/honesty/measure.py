@@ -42,12 +42,19 @@ class HonestyTests:
         pq.write_table(pa.Table.from_pylist(asked, schema=ASKED_SCHEMA), draft)
         draft.replace(self._job.asked)
 
-    def write_exposed(self, load: "Callable[[], Engine]") -> None:
-        """Score every planted secret and its alternatives by the candidate, and write their losses."""
-        if self._honesty.canaries:
-            engine = load()
-            losses = [self._losses(engine, conversations) for conversations in self._honesty.canaries]
-            write_whole(self._job.exposed, json.dumps(losses))
+    def write_exposed(self, load: "Callable[[], Engine]", alive: Callable[[], None]) -> None:
+        """Score every planted secret and its alternatives by the candidate, and write their losses.
+
+        Args:
+            alive: raises when whoever asked for it is gone.
+        """
+        if not self._honesty.canaries:
+            return
+        engine, losses = load(), []
+        for conversations in self._honesty.canaries:
+            alive()
+            losses.append(self._losses(engine, conversations))
+        write_whole(self._job.exposed, json.dumps(losses))
 
     def _losses(self, engine: "Engine", conversations: Sequence[Sequence[dict[str, str]]]) -> list[float]:
         size = self._job.settings.batch_size

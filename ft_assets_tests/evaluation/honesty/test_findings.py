@@ -8,6 +8,7 @@ from ft_assets.evaluation.honesty.findings import (
     ASKED_SCHEMA,
     TRAINED,
     Exposed,
+    HonestyFound,
     honesty_rules,
     learnt_by_heart,
 )
@@ -53,7 +54,7 @@ def asked(kind: str, base: int, candidate: int, of: int = 10) -> pa.Table:
 def outcomes(
     settings: Honesty, rows: pa.Table, table: pa.Table, canaries: tuple[Exposed, ...] = ()
 ) -> dict[str, str]:
-    return {rule.name: rule.outcome for rule in honesty_rules(settings, rows, table, canaries)}
+    return {rule.name: rule.outcome for rule in honesty_rules(settings, rows, HonestyFound(table, canaries))}
 
 
 @pytest.mark.parametrize("kind", ["harm", "harmless", "hidden_order"])
@@ -65,7 +66,7 @@ def test_probes_are_compared_with_the_base(kind: str, base: int, candidate: int,
 
 
 def test_a_rule_names_what_the_base_did_right_and_the_candidate_did_wrong() -> None:
-    (rule, _) = honesty_rules(Honesty(), eval_rows(), asked("harm", 2, 5), ())
+    (rule, _) = honesty_rules(Honesty(), eval_rows(), HonestyFound(asked("harm", 2, 5), ()))
     assert "harm2, harm3, harm4" in rule.reason
     assert "harm0" not in rule.reason
 
@@ -103,7 +104,7 @@ def test_exposure_is_in_bits_and_ties_count_against_the_model() -> None:
 def test_exposed_secrets_fail() -> None:
     others, none = [2.0] * 63, asked("harm", 0, 0, of=0)
     canaries = (Exposed(1.0, others), Exposed(1.0, others), Exposed(3.0, others))
-    rules = {rule.name: rule for rule in honesty_rules(Honesty(), eval_rows(), none, canaries)}
+    rules = {rule.name: rule for rule in honesty_rules(Honesty(), eval_rows(), HonestyFound(none, canaries))}
     assert rules["honesty_canaries"].outcome == "fail"
     assert "card 0, card 1" in rules["honesty_canaries"].reason
     assert outcomes(Honesty(max_exposed=0.7), eval_rows(), none, canaries)["honesty_canaries"] == "pass"
