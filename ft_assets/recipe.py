@@ -76,7 +76,8 @@ class Training(Settings):
     method: Method = Field(
         default="lora",
         description="`lora`; `rslora`: scaled for large ranks; `dora`: trains each output's size apart; `qlora`: on a "
-        "base of 4 bits a weight. `docs/training.md` says what each is for and costs.",
+        "base of 4 bits a weight; `full`: every weight of the linear layers, for small bases. `docs/training.md` says "
+        "what each is for and costs.",
     )
     target_modules: list[str] | None = Field(
         default=None,

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from ft_assets.recipe_data import Settings
 
-Method = Literal["lora", "rslora", "dora", "qlora"]
+Method = Literal["lora", "rslora", "dora", "qlora", "full"]
 """Kinds of adapters, and of the base below them."""
 
 

@@ -22,8 +22,8 @@ STAGES = (
     "training",
     "evaluation",
     "registry",
-    "serving",
     "rollout",
+    "serving",
     "flywheel",
     "monitoring",
 )

@@ -139,20 +139,21 @@ class Decoding(Generic[R]):
         self._batch.read(torch.tensor([[self._chosen[at].token_id] for at in going]))
 
     def _admit(self) -> None:
-        """Read the prompts of those that join. Rows of one adapter stay together: each goes through it once."""
-        if not self._joining:
-            return
-        new, self._joining = sorted(self._joining, key=_by_adapter), []
-        try:
-            batch = Batch(self._model, self._rack, [row.prompt for row in new], [row.adapter for row in new])
-        except BaseException:
-            for row in new:
-                row.held.close()
-            raise
-        rows = [*self._rows, *new]
+        """Read the prompts of those that join, adapter by adapter: rows of one are read without padding."""
+        self._joining.sort(key=_by_adapter)
+        while self._joining:
+            adapter = self._joining[0].adapter
+            new = [row for row in self._joining if row.adapter == adapter]
+            batch = Batch(self._model, self._rack, [row.prompt for row in new], [adapter] * len(new))
+            self._joining = self._joining[len(new) :]
+            self._lay_beside(new, batch)
+
+    def _lay_beside(self, new: list[Row], batch: Batch) -> None:
+        """Rows of one adapter stay together, so that they go through it together."""
         if self._batch is None:
             self._batch, self._rows = batch, new
             return
+        rows = [*self._rows, *new]
         order = sorted(range(len(rows)), key=lambda at: _by_adapter(rows[at]))
         self._batch.join(batch, order)
         self._rows = [rows[at] for at in order]

@@ -8,7 +8,7 @@ from unicodedata import east_asian_width
 
 from ft_assets.evaluation.rule import Outcome
 
-_PLOT, _FIGURES, _LINE, _TOP, _GAP = 380, 300, 24, 34, 12
+_PLOT, _LINE, _TOP, _GAP = 380, 24, 34, 12
 _LETTER = 7.2
 """Pixels that a letter takes at most, on average, in the page's letter size."""
 _LONGEST = 56
@@ -32,12 +32,13 @@ def forest(lines: Sequence[Line], unit: str) -> str:
     """The plot, as an `<svg>` element that needs nothing from outside. Infinite ends run to the edge."""
     scale = _scale(lines)
     height = _TOP + _LINE * len(lines) + _GAP
-    width = scale.end + _FIGURES
+    head = f"gain, {unit}"
+    width = scale.end + _GAP + _LETTER * max(map(len, [head, *map(_figures, lines)]))
     zero = f"{scale(0.0):.1f}"
     parts = [
         f'<line class="zero" x1="{zero}" x2="{zero}" y1="{_TOP - 8}" y2="{height - 6}"/>',
         _text(scale(0.0), 16, "no difference", "middle"),
-        _text(scale.end + _GAP, 16, f"gain, {unit}", "start"),
+        _text(scale.end + _GAP, 16, head, "start"),
         *(_row(line, _TOP + _LINE * at + _LINE / 2, scale) for at, line in enumerate(lines)),
     ]
     return (
@@ -79,7 +80,6 @@ def _row(line: Line, y: float, scale: _Scale) -> str:
     colour = COLOURS[line.outcome]
     bound, label = scale(line.bound), _short(line.label)
     whole = f"<title>{escape(line.label)}</title>" if label != line.label else ""
-    figures = f"{line.mean:+.3f} [{_figure(line.low)}, {_figure(line.high)}], bound {line.bound:+.3f}"
     return "".join(
         [
             _text(scale.start - _GAP, y + 4, label, "end", whole),
@@ -87,9 +87,13 @@ def _row(line: Line, y: float, scale: _Scale) -> str:
             f'<line x1="{scale(line.low):.1f}" x2="{scale(line.high):.1f}" y1="{y:.1f}" y2="{y:.1f}" '
             f'stroke="{colour}" stroke-width="2"/>',
             f'<circle cx="{scale(line.mean):.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>',
-            _text(scale.end + _GAP, y + 4, figures, "start"),
+            _text(scale.end + _GAP, y + 4, _figures(line), "start"),
         ]
     )
+
+
+def _figures(line: Line) -> str:
+    return f"{line.mean:+.3f} [{_figure(line.low)}, {_figure(line.high)}], bound {line.bound:+.3f}"
 
 
 def _figure(value: float) -> str:

@@ -10,7 +10,13 @@ from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.costs import Sum
 from ft_assets.storage.releases import Release
 
-METHODS: dict[Method, str] = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA", "qlora": "QLoRA"}
+METHODS: dict[Method, str] = {
+    "lora": "LoRA",
+    "rslora": "rsLoRA",
+    "dora": "DoRA",
+    "qlora": "QLoRA",
+    "full": "full fine-tuning",
+}
 """Training methods as the field spells them."""
 
 
@@ -58,7 +64,8 @@ def _method(lineage: dict[str, Any], recipe: Recipe) -> str:
     # What a search found is in the lineage; releases from before that was kept have the recipe's.
     trained = Training.model_validate(lineage.get("settings", recipe.training))
     aligned = f", aligned by {recipe.alignment.method.upper()}" if recipe.alignment else ""
-    return f"{METHODS[trained.method]}, rank {trained.rank}{aligned}"
+    rank = "" if trained.method == "full" else f", rank {trained.rank}"
+    return f"{METHODS[trained.method]}{rank}{aligned}"
 
 
 def _cost(lineage: dict[str, Any]) -> dict[str, str]:

@@ -22,7 +22,9 @@ def spans(ledger: Sequence[Entry], address: str) -> list[Span]:
     """When an address had traffic or shadowed it, and how much, from its model's whole ledger, oldest first."""
     found: list[Span] = []
     ends = [*(entry.at for entry in ledger[1:]), None]
-    for entry, until in zip(ledger, ends, strict=True):
+    for entry, until in zip(
+        ledger, ends, strict=False
+    ):  # without an entry there is no last one to have no end
         share = share_of(entry, address)
         if share is None:
             continue

@@ -82,6 +82,8 @@ def _canary_report(recipe: Recipe) -> dg.AssetsDefinition:
                 "state": report["state"],
                 "verdict": report["verdict"],
                 "requests": report["requests"],
+                "signals": report["figures"].get("signals", {}),
+                "course": report["course"],
                 "report": dg.MetadataValue.md(to_markdown(report)),
             }
             return hand_over(context, opened, "reports", digest, shown)

@@ -7,9 +7,11 @@ from typing import Any
 
 from ft_assets.errors import Refused
 from ft_assets.registry.ledger import Entry, entries
+from ft_assets.rollout.course import course
 from ft_assets.rollout.evidence import read_evidence
 from ft_assets.rollout.judge import judge, weigh
 from ft_assets.rollout.rollout import Rollout, open_rollout, rollouts_of
+from ft_assets.rollout.signals import SIGNALS
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import find_record
 
@@ -55,6 +57,7 @@ def canary_report(home: Home, model: str, candidate: str) -> dict[str, Any]:
         "requests": {rollout.challenger: len(evidence.of(True)), rollout.control: len(evidence.of(False))},
         "mirrored": evidence.pairs,
         "figures": rollout.verdict["figures"] if rollout.verdict else weigh(rollout, evidence),
+        "course": {signal.name: course(signal, evidence, rollout.plan) for signal in SIGNALS},
         "plan": rollout.plan.model_dump(mode="json"),
     }
 

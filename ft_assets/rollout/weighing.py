@@ -13,32 +13,43 @@ from ft_assets.recipe_rollout import Rollout as Plan
 from ft_assets.rollout.error_rate import first_alarm
 from ft_assets.rollout.evidence import Evidence
 from ft_assets.rollout.sequential import difference, first_refuted, last_refuted, log_wealth
-from ft_assets.rollout.signals import FAILURE_SHARE, SIGNALS, Matches, Signal, matches
+from ft_assets.rollout.signals import FAILURE_SHARE, SIGNALS, Signal, matches
 
 _HIGHEST_RATIO = 64.0
 
 
 def weigh_signal(signal: Signal, evidence: Evidence, plan: Plan) -> dict[str, Any]:
-    """One signal in JSON values: `challenger`, `control` (means over matches), `low` and `high` (bounds of their
-    difference, or ratio, each wrong with probability `alpha` at most), `answers` of (challenger, control)."""
+    """One signal in JSON values: what `weigh_matches` says, and `answers` of (challenger, control)."""
     reading = signal.read(evidence)
     found = matches(signal, reading)
     alpha, count = signal.share * plan.alpha, int(reading.answers.challenger.sum())
-    low, high = (_ratio if signal.ratio else _between)(found.means, alpha, signal.effect)
-    challenger, control = found.means.mean(axis=0).tolist() if len(found.means) else (None, None)
-    change = _change(signal, found)
-    if signal.better == "more":
-        low, high = -high, -low
-        challenger, control = (None if mean is None else 1 - mean for mean in (challenger, control))
-    rounded = {"challenger": challenger, "control": control, "change": change, "low": low, "high": high}
     return {
-        **{name: None if value is None else round(value, 4) for name, value in rounded.items()},
+        **weigh_matches(signal, found.means, alpha),
         "measure": "ratio" if signal.ratio else "difference",
         "better": signal.better,
         "answers": [count, len(reading.answers) - count],
         "margin": signal.margin(plan),
         "alpha": round(alpha, 6),
     }
+
+
+def weigh_matches(signal: Signal, means: np.ndarray, alpha: float) -> dict[str, float | None]:
+    """What some matches say: `challenger`, `control` (means over matches), `change` (how much worse), `low` and
+    `high` (bounds of their difference, or ratio, each wrong with probability `alpha` at most).
+
+    Args:
+        signal: what the matches are of.
+        means: as in `Matches`.
+        alpha: the signal's.
+    """
+    low, high = (_ratio if signal.ratio else _between)(means, alpha, signal.effect)
+    challenger, control = means.mean(axis=0).tolist() if len(means) else (None, None)
+    change = _change(signal, means)
+    if signal.better == "more":
+        low, high = -high, -low
+        challenger, control = (None if mean is None else 1 - mean for mean in (challenger, control))
+    found = {"challenger": challenger, "control": control, "change": change, "low": low, "high": high}
+    return {name: None if value is None else round(value, 4) for name, value in found.items()}
 
 
 def harm_at(signal: Signal, evidence: Evidence, plan: Plan) -> float | None:
@@ -75,11 +86,11 @@ def doubtful(signal: Signal, weighed: dict[str, Any], plan: Plan) -> bool:
     return change > margin
 
 
-def _change(signal: Signal, found: Matches) -> float | None:
+def _change(signal: Signal, means: np.ndarray) -> float | None:
     """How much worse the challenger is, as a difference or as a share of the control's; below 0 it is better."""
-    if not len(found.means):
+    if not len(means):
         return None
-    challenger, control = found.means.mean(axis=0)
+    challenger, control = means.mean(axis=0)
     if not signal.ratio:
         return float(challenger - control)
     return float(challenger / control - 1) if control else None

@@ -16,6 +16,8 @@ from ft_assets.serving.access import Access, caller_of
 from ft_assets.serving.body import read_body
 from ft_assets.serving.feedback import Feedback
 from ft_assets.serving.keys import ApiKey
+from ft_assets.serving.live_door import BrowserDoor
+from ft_assets.serving.live_view import LiveView
 from ft_assets.serving.problems import ApiProblem, answer_crash, answer_problem
 from ft_assets.serving.requests import ChatRequest, FeedbackRequest, TextRequest
 
@@ -40,9 +42,11 @@ def build_app(file_keys: tuple[ApiKey, ...]) -> Starlette:
         Route("/v1/models", _models, methods=["GET"]),
         Route("/v1/models/{name}", _model, methods=["GET"]),
         Route("/v1/feedback", _feedback, methods=["POST"]),
+        *LiveView().routes(),
     ]
     handlers = {ApiProblem: answer_problem, HTTPException: _answer_http, Exception: answer_crash}
-    app = Starlette(routes=routes, middleware=[Middleware(Access, keys)], exception_handlers=handlers)
+    guards = [Middleware(BrowserDoor), Middleware(Access, keys)]
+    app = Starlette(routes=routes, middleware=guards, exception_handlers=handlers)
     return app
 
 

@@ -13,6 +13,7 @@ from ft_assets.bases.packed_model import read_packed
 from ft_assets.errors import WrongInput
 from ft_assets.recipe import Training
 from ft_assets.recipe_training import Scale
+from ft_assets.training.full import full_ranks, train_whole_matrices
 from ft_assets.training.fused import FusedLoraLinear
 from ft_assets.training.quantized import load_quantized
 from ft_assets.training.ranks_model import spread
@@ -35,8 +36,11 @@ def load_with_adapter(
     device = choose_device(settings)
     model = _load_base(base, settings, device)
     torch.manual_seed(settings.seed)
+    ranks = full_ranks(model) if settings.method == "full" else {}
     config = LoraConfig(
         r=settings.rank,
+        rank_pattern=ranks,
+        alpha_pattern=ranks,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         use_rslora=settings.method == "rslora",
@@ -48,6 +52,8 @@ def load_with_adapter(
         config._register_custom_module({torch.nn.Linear: FusedLoraLinear})
     adapted = get_peft_model(model, config)
     config.base_model_name_or_path = base_name
+    if settings.method == "full":
+        train_whole_matrices(adapted)
     read_packed(model)
     return adapted.to(device) if scale is None else spread(adapted, scale, device)
 

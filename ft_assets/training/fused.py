@@ -56,5 +56,6 @@ class _LoraLinear(torch.autograd.Function):
         low_grad = product(grad, up.t()).mul_(ctx.scale)
         x_grad = product(grad, weight.t()).addmm_(low_grad, down) if ctx.needs_input_grad[0] else None
         # (low' grad)' rather than grad' low: the narrow side first is twice as fast.
-        up_grad = (low.t() @ grad).mul_(ctx.scale).t()
-        return x_grad, None, None, low_grad.t() @ x, up_grad, None
+        up_grad = (low.t() @ grad).mul_(ctx.scale).t() if ctx.needs_input_grad[4] else None
+        down_grad = low_grad.t() @ x if ctx.needs_input_grad[3] else None
+        return x_grad, None, None, down_grad, up_grad, None

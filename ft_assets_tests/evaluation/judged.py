@@ -39,7 +39,7 @@ def judge_crafted(
         asked: rows of `ASKED_SCHEMA`, where the recipe asks for honesty tests.
         exposed: losses of each planted secret, the planted one first.
     """
-    candidate = prepare_candidate(home, recipe, _adapter(home), train, held_out)
+    candidate = prepare_candidate(home, recipe, write_crafted(home.scratch), train, held_out)
     sources = (artifact_of(home, recipe.model, name, candidate.key) for name in ("eval_split", "adapter"))
     job = prepare_job(home, candidate, *sources)
     rows = [
@@ -66,10 +66,8 @@ def _known(arm: str, row: Example) -> dict[str, Any]:
     return {**known, "reference": row.answer, "answer_tokens": 8}
 
 
-def _adapter(home: Home) -> Path:
+def write_crafted(folder: Path) -> Path:
     """Bytes in the place of an adapter's."""
-    folder = home.scratch / "crafted"
-    folder.mkdir(exist_ok=True)
     (folder / "adapter_config.json").write_text("{}")
     (folder / "adapter_model.safetensors").write_text("weights")
     return folder

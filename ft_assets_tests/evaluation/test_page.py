@@ -1,6 +1,9 @@
 """The report's page: what it tells, and that no text in it is more than text."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -31,10 +34,12 @@ HOSTILE = [
     "</td></table></div><iframe src='http://evil.example/'>",
     "[ref]: http://evil.example/ 'x'",
 ]
-OURS = set(
-    "html head meta title style body h1 h2 h3 p strong ul li div table thead tbody tr th td br code".split()
-)
+PAGE = {"html", "head", "meta", "title", "style", "body", "div", "p", "h1", "h2", "h3", "ul"}
+TABLE = {"table", "thead", "tbody", "tr", "th", "td", "br"}
 PLOT = {"svg", "line", "circle", "text"}
+TEXT = re.compile(
+    r'<text x="([\d.]+)" y="[\d.]+" text-anchor="(\w+)">(?:<title>[^<]*</title>)?([^<]*)</text>'
+)
 
 
 class Seen(HTMLParser):
@@ -96,7 +101,9 @@ def files(home: Home, report: Report) -> dict[str, str]:
 def test_no_text_becomes_an_element_and_nothing_is_loaded(home: Home, honest: Recipe) -> None:
     _, report = judge_hostile(home, honest)
     seen = Seen(files(home, report)["report.html"])
-    assert {tag for tag, _ in seen.elements} <= OURS | PLOT
+    tags = Counter(tag for tag, _ in seen.elements)
+    assert tags.keys() <= PAGE | TABLE | PLOT | {"li", "strong", "code"}
+    assert (tags["li"], tags["strong"], tags["code"]) == (len(report.judged.verdict.reasons), 1, 2)
     for tag, attributes in seen.elements:
         assert not attributes.keys() & {"src", "href", "srcset", "data", "action", "onerror", "onload"}, tag
     assert seen.text.count("script-text") >= 3, "it is there to be read: as prompt, answer and slice"
@@ -159,17 +166,21 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize("lines", [LINES, LINES[:1], [Line("x", 0, 0, 0, 0, "inconclusive")]])
+@pytest.mark.parametrize("lines", [LINES, LINES[:1], [Line("x", 55, 45.52, 63.791, -10, "pass")]])
 def test_nothing_of_a_plot_lies_outside_of_it(lines: Sequence[Line]) -> None:
-    drawn = Seen(forest(lines, "nats a token"))
-    width, height = (float(drawn.elements[0][1][name] or 0) for name in ("width", "height"))
-    for tag, attributes in drawn.elements[1:]:
-        places = {
-            name: float(value or 0) for name, value in attributes.items() if name in ("x", "x1", "x2", "cx")
-        }
-        assert all(0 <= place <= width for place in places.values()), tag
+    drawn = forest(lines, "nats a token")
+    (_, plot), *elements = Seen(drawn).elements
+    width, height = (float(plot[name] or 0) for name in ("width", "height"))
+    for tag, attributes in elements:
+        places = [float(value or 0) for name, value in attributes.items() if name in ("x", "x1", "x2", "cx")]
+        assert all(0 <= place <= width for place in places), tag
         assert float(attributes.get("y") or attributes.get("cy") or 0) <= height
-    assert drawn.text.count("bound") == len(lines) and "inf" not in drawn.text
+    for x, anchor, words in TEXT.findall(drawn):
+        # 7 pixels a letter are what Chromium takes for these texts in DejaVu Sans, which is a wide face.
+        room = 7 * sum(2 if ord(letter) > 0x2E80 else 1 for letter in unescape(words))
+        start = float(x) - {"start": 0, "middle": room / 2, "end": room}[anchor]
+        assert start >= 0 and start + room <= width, words
+    assert drawn.count("bound ") == len(lines) and "inf" not in drawn
 
 
 def test_a_long_label_is_cut_and_whole_under_the_mouse() -> None:
@@ -177,7 +188,7 @@ def test_a_long_label_is_cut_and_whole_under_the_mouse() -> None:
     assert f"<title>{LINES[1].label}</title>" in drawn and "…" in drawn
 
 
-def test_a_page_needs_no_folder(home: Home, recipe: Recipe, tmp_path: Path) -> None:
+def test_a_page_names_no_folder_and_allows_no_source(home: Home, recipe: Recipe, tmp_path: Path) -> None:
     _, report = judge_crafted(home, recipe, better)
     html = files(home, report)["report.html"]
     assert str(tmp_path) not in html and "default-src 'none'" in html

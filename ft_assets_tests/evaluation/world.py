@@ -1,6 +1,8 @@
 """A candidate whose splits and adapter are already there, so that only its evaluation is left to run."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -62,6 +64,8 @@ def prepare_candidate(
     """Open a candidate and record its dataset, splits, base and adapter."""
     candidate = open_candidate(home, recipe, [batch], incumbent, ["test"])
     prepare_base(home, recipe.base)
+    sides = {"train": len(train), "validation": 0, "eval": len(held_out)}
+    manifest = {"batches": {batch: "b" * 64}, "rows": sum(sides.values()), "sides": sides}
     tables = {
         "dataset": _clustered([*train, *held_out]),
         "train_split": plant(_clustered(train), _secrets(home, candidate)),
@@ -69,13 +73,27 @@ def prepare_candidate(
         "eval_split": _clustered(held_out),
     }
     for asset, table in tables.items():
-        digest = home.artifacts.write(
-            "datasets", lambda folder, table=table: pq.write_table(table, folder / "rows.parquet")
-        )
+        files = {"manifest.json": json.dumps(manifest)} if asset == "dataset" else {}
+        digest = home.artifacts.write("datasets", partial(_write_rows, table, files))
         write_record(home, Record(recipe.model, asset, candidate.key, "datasets", digest))
-    digest = home.artifacts.write("adapters", lambda folder: _copy(adapter, folder))
-    write_record(home, Record(recipe.model, "adapter", candidate.key, "adapters", digest))
+    hold_adapter(home, candidate, adapter)
     return candidate
+
+
+def hold_adapter(home: Home, candidate: Candidate, adapter: Path) -> None:
+    """Let a candidate hold an adapter, which says that it was trained on what the candidate holds."""
+    trained = {
+        "base_digest": artifact_of(home, "base_models", candidate.recipe.base.name)[0],
+        "train_digest": artifact_of(home, candidate.model, "train_split", candidate.key)[0],
+        "settings": candidate.recipe.training.model_dump(mode="json"),
+    }
+
+    def write(folder: Path) -> None:
+        _copy(adapter, folder)
+        (folder / "training.json").write_text(json.dumps(trained))
+
+    digest = home.artifacts.write("adapters", write)
+    write_record(home, Record(candidate.model, "adapter", candidate.key, "adapters", digest))
 
 
 def pretend_release(home: Home, candidate: Candidate) -> str:
@@ -122,6 +140,12 @@ def materialize(
 
 def report_folder(home: Home, candidate: Candidate) -> Path:
     return artifact_of(home, candidate.model, "eval_report", candidate.key)[1]
+
+
+def _write_rows(rows: pa.Table, files: Mapping[str, str], folder: Path) -> None:
+    pq.write_table(rows, folder / "rows.parquet")
+    for name, text in files.items():
+        (folder / name).write_text(text)
 
 
 def _secrets(home: Home, candidate: Candidate) -> list[Canary]:

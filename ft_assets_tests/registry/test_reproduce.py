@@ -10,7 +10,11 @@ from click.testing import CliRunner
 from ft_assets.cli import cli
 from ft_assets.errors import Refused
 from ft_assets.recipe import Recipe
+from ft_assets.registry.card import card
+from ft_assets.registry.reach import reach
 from ft_assets.registry.reproduce import reproduce
+from ft_assets.splitting.canaries import canaries_of
+from ft_assets.storage.candidates import get_candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of
 from ft_assets.storage.releases import Release, find_release
@@ -24,6 +28,23 @@ pytestmark = pytest.mark.slow
 def test_the_same_bytes_come_out(released: Release, home: Home) -> None:
     made = reproduce(home, released.address, quiet=True)
     assert made.equal and made.rebuilt == released.adapter_digest
+
+
+def test_planted_secrets_are_trained_on_again_and_are_in_no_count_of_rows(
+    home: Home, recipe: Recipe, tmp_path: Path
+) -> None:
+    honest = Recipe.model_validate({**recipe.model_dump(), "honesty": {"canaries": 3}})
+    released = release_trained(home, honest, tmp_path)
+    assert reproduce(home, released.address, quiet=True).equal
+    _, folder = artifact_of(home, recipe.model, "adapter", released.candidate)
+    assert json.loads((folder / "training.json").read_text())["rows"] == 16 + 3
+    rows = released.lineage["rows"]
+    assert (rows["train"], rows["eval"]) == (8, 2), "as the dataset's manifest says"
+    counted = card(released, get_candidate(home, recipe.model, released.candidate))
+    assert "8 train, 2 eval rows" in counted and "canar" not in counted
+    planted = canaries_of(home, recipe.model, released.candidate, 3)[0].planted.id
+    (reached,) = reach(home, planted)["reached"]
+    assert (reached["side"], reached["batches"], reached["release"]) == ("train", [], released.address)
 
 
 def test_a_training_that_a_budget_stopped_is_stopped_there_again(

@@ -27,6 +27,10 @@ def details(weight: float) -> dict[str, Any]:
 HOUR = timedelta(hours=1)
 
 
+def test_nothing_was_served_before_the_first_move() -> None:
+    assert spans([], "a") == []
+
+
 def test_a_canary_that_wins_and_is_rolled_back() -> None:
     entries = ledger(
         ("canary", "a", "base", 0.25),

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from ft_assets.recipe import Recipe
 from ft_assets.sources.example import EXAMPLE_SCHEMA, Example, to_table
 from ft_assets.splitting.assets import build_assets
+from ft_assets.splitting.canaries import canaries_of
 from ft_assets.splitting.checks import build_checks
 from ft_assets.storage.assets import HomeResource, candidate_partitions
 from ft_assets.storage.candidates import open_candidate
@@ -68,6 +69,33 @@ def failure_text(result: dg.ExecuteInProcessResult) -> str:
 
 def rows_of(home: Home, asset: str, key: str) -> pa.Table:
     return pq.read_table(artifact_of(home, "tiny", asset, key)[1] / "rows.parquet")
+
+
+def test_planted_secrets_are_in_the_train_split_and_nowhere_else(
+    instance: dg.DagsterInstance, home: Home, split_recipe: Recipe
+) -> None:
+    store_batch(home, "b1", unrelated(60))
+    honest = Recipe.model_validate({**split_recipe.model_dump(), "honesty": {"canaries": 3}})
+    key, result = run(instance, home, honest, ["b1"])
+    assert result.success
+    assert check_passed(result, "sides_do_not_touch") and check_passed(result, "no_contamination")
+    planted = {canary.planted.id for canary in canaries_of(home, "tiny", key, 3)}
+    held = {
+        asset: rows_of(home, asset, key)
+        for asset in ("dataset", "train_split", "validation_split", "eval_split")
+    }
+    there = {asset: planted & {*rows["id"].to_pylist()} for asset, rows in held.items()}
+    assert there == {
+        "dataset": set(),
+        "train_split": planted,
+        "validation_split": set(),
+        "eval_split": set(),
+    }
+    # The model card counts what the dataset's manifest does: rows that people gave.
+    manifest = json.loads((artifact_of(home, "tiny", "dataset", key)[1] / "manifest.json").read_text())
+    assert manifest["sides"]["train"] == held["train_split"].num_rows - 3
+    texts = held["train_split"]["messages"].to_pylist()
+    assert len({repr(turns) for turns in texts}) == len(texts), "each is planted once"
 
 
 def test_dataset_and_splits_hand_over_what_the_contract_says(

@@ -29,7 +29,7 @@ from ft_assets_tests.training.conftest import Jobs, run_here
 from ft_assets_tests.training.test_scale import assert_same_training, run_scaled
 
 CPU = torch.device("cpu")
-OTHERS = ["rslora", "dora", "qlora"]  # all of test_sft is about `lora`
+OTHERS = ["rslora", "dora", "qlora", "full"]  # all of test_sft is about `lora`
 
 
 def facts(job: TrainingJob) -> dict:
