@@ -27,10 +27,8 @@ class _Scale:
 
 
 def chart(name: str, signal: dict[str, Any]) -> str:
-    """The `<svg>` of one signal of `live_figures`; its looks come from the page's classes `band`, `mean`, `limit`."""
+    """The `<svg>` of one signal of `live_figures` that has a match; its looks come from the page's style."""
     points = signal["course"]
-    if not points:
-        return '<p class="none">no matched answers yet</p>'
     scale, equal = _scale(signal), _equal(signal)
     parts = [
         _polygon(points, scale),

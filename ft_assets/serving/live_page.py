@@ -19,11 +19,11 @@ table { border-collapse: collapse; font-size: 14px; width: 100%; }
 th, td { border: 1px solid #d0d7de; padding: .3rem .6rem; text-align: left; vertical-align: top; }
 th { background: #f6f8fa; }
 pre { font: 13px/1.4 ui-monospace, monospace; margin: 0; max-height: 8rem; overflow: auto; white-space: pre-wrap; }
-.pairs { table-layout: fixed; } .none, .small { color: #59636e; font-size: 13px; margin: .2rem 0; }
+.pairs { table-layout: fixed; } .pairs th:first-child { width: 26%; } .none, .small { color: #59636e; font-size: 13px; margin: .2rem 0; }
 .error { color: #b42318; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: .8rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: .8rem; }
 .card { border: 1px solid #d0d7de; border-top: .3rem solid #9a6700; border-radius: .3rem; padding: .5rem .7rem; }
-.card p { margin: .1rem 0; font-size: 13px; } .card svg { display: block; max-width: 100%; height: auto; }
+.card p { margin: .1rem 0; font-size: 13px; } .card svg { display: block; width: 100%; height: auto; }
 .card b { font-size: 15px; } .tag { float: right; font-size: 13px; font-weight: 600; color: #9a6700; }
 .ruled { border-top-color: #1a7f37; } .ruled .tag { color: #1a7f37; }
 .harm { border-top-color: #b42318; } .harm .tag { color: #b42318; }
@@ -113,31 +113,39 @@ def _arms(rollout: dict[str, Any]) -> str:
 
 
 def _card(name: str, signal: dict[str, Any]) -> str:
-    margin = "no margin" if signal["limit"] is None else f"margin {_number(signal['limit'])}"
-    return (
-        f'<div class="card {signal["outcome"].split()[0]}"><span class="tag">{_TAGS[signal["outcome"]]}</span>'
-        f"<b>{escape(name)}</b><p>{_number(signal['challenger'])} against {_number(signal['control'])} "
-        f"({'more' if signal['better'] == 'more' else 'less'} is better)</p>"
-        f"<p>{signal['measure']} {_number(_mean(signal))}, between {_number(signal['low'])} and "
-        f"{_number(signal['high'])}; {margin}</p>{chart(name, signal)}</div>"
+    kind, tag = signal["outcome"].split()[0], _TAGS[signal["outcome"]]
+    shown = (
+        _numbers(signal) + chart(name, signal) if signal["course"] else '<p class="none">no matches yet</p>'
     )
+    return f'<div class="card {kind}"><span class="tag">{tag}</span><b>{escape(name)}</b>{shown}</div>'
 
 
-def _mean(signal: dict[str, Any]) -> float | None:
-    return signal["course"][-1]["mean"] if signal["course"] else None
+def _numbers(signal: dict[str, Any]) -> str:
+    margin = "no margin" if signal["limit"] is None else f"margin {_number(signal['limit'])}"
+    mean = signal["course"][-1]["mean"]
+    return (
+        f"<p>{_number(signal['challenger'])} against {_number(signal['control'])}; {signal['better']} is better</p>"
+        f"<p>{signal['measure']} {_number(mean)}, between {_number(signal['low'])} and {_number(signal['high'])}; "
+        f"{margin}</p>"
+    )
 
 
 def _pairs(rollout: dict[str, Any]) -> str:
     if not rollout["answers"]:
         return ""
-    rows = "".join(
-        f"<tr><td>{_answer(pair['challenger'])}</td><td>{_answer(pair['control'])}</td></tr>"
-        for pair in rollout["answers"]
-    )
+    rows = "".join(f"<tr>{_pair(**pair)}</tr>" for pair in rollout["answers"])
     return (
         '<h3>Recent answers</h3><p class="small">To the same request in a shadow, else to the same question, else '
-        f'nearest in time.</p><table class="pairs"><tr><th>challenger</th><th>control</th></tr>{rows}</table>'
+        'nearest in time.</p><table class="pairs"><tr><th>asked</th><th>challenger</th><th>control</th></tr>'
+        f"{rows}</table>"
     )
+
+
+def _pair(challenger: dict[str, Any] | None, control: dict[str, Any] | None) -> str:
+    """What was asked, and both answers; a question of the control's own stands before its answer."""
+    asked = (challenger or control or {})["question"]
+    own = "" if control is None or control["question"] == asked else _pre(control["question"], "none")
+    return f"<td>{_pre(asked, 'none')}</td><td>{_answer(challenger)}</td><td>{own}{_answer(control)}</td>"
 
 
 def _answer(told: dict[str, Any] | None) -> str:
@@ -146,9 +154,13 @@ def _answer(told: dict[str, Any] | None) -> str:
     seen = " · shadow" if told["shadow"] else ""
     error = f'<p class="error">failed: {escape(told["error"])}</p>' if told["error"] is not None else ""
     return (
-        f'<pre class="none">{escape(told["question"])}</pre><pre>{escape(told["answer"])}</pre>{error}'
+        f"{_pre(told['answer'], 'answer')}{error}"
         f'<p class="small">{_time(told["at"])} · {told["tokens"]} tokens · {told["latency_ms"]:.0f} ms{seen}</p>'
     )
+
+
+def _pre(text: str, kind: str) -> str:
+    return f'<pre class="{kind}">{escape(text)}</pre>'
 
 
 def _ledger(model: dict[str, Any]) -> str:
