@@ -11,6 +11,8 @@ from ft_assets.evaluation.rule import Outcome
 _PLOT, _LINE, _TOP, _GAP = 380, 24, 34, 12
 _LETTER = 7.2
 """Pixels that a letter takes at most, on average, in the page's letter size."""
+_DIGIT = 8.0
+"""The same of figures, which are wider."""
 _LONGEST = 56
 """Letters of a label; longer ones are cut, and whole under the mouse."""
 COLOURS: dict[Outcome, str] = {"pass": "#1a7f37", "fail": "#b42318", "inconclusive": "#9a6700"}
@@ -33,7 +35,7 @@ def forest(lines: Sequence[Line], unit: str) -> str:
     scale = _scale(lines)
     height = _TOP + _LINE * len(lines) + _GAP
     head = f"gain, {unit}"
-    width = scale.end + _GAP + _LETTER * max(map(len, [head, *map(_figures, lines)]))
+    width = scale.end + _GAP + _DIGIT * max(map(len, [head, *map(_figures, lines)]))
     zero = f"{scale(0.0):.1f}"
     parts = [
         f'<line class="zero" x1="{zero}" x2="{zero}" y1="{_TOP - 8}" y2="{height - 6}"/>',

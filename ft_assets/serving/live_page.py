@@ -19,7 +19,8 @@ table { border-collapse: collapse; font-size: 14px; width: 100%; }
 th, td { border: 1px solid #d0d7de; padding: .3rem .6rem; text-align: left; vertical-align: top; }
 th { background: #f6f8fa; }
 pre { font: 13px/1.4 ui-monospace, monospace; margin: 0; max-height: 8rem; overflow: auto; white-space: pre-wrap; }
-.pairs { table-layout: fixed; } .pairs th:first-child { width: 26%; } .none, .small { color: #59636e; font-size: 13px; margin: .2rem 0; }
+.pairs { table-layout: fixed; } .pairs th:first-child { width: 26%; }
+.none, .small { color: #59636e; font-size: 13px; margin: .2rem 0; }
 .error { color: #b42318; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: .8rem; }
 .card { border: 1px solid #d0d7de; border-top: .3rem solid #9a6700; border-radius: .3rem; padding: .5rem .7rem; }

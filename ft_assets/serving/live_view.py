@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # see app.py
     from ft_assets.serving.runtime import Runtime
 
 KEPT_SECONDS = 1.0
-_REST = 10.0
+REST = 10.0
 """Figures are kept for this many times as long as they took: at most a tenth of one core goes into them."""
 
 
@@ -62,7 +62,7 @@ class LiveView:
             return await asyncio.to_thread(live_figures, runtime.home, runtime.routes.picture)
         finally:
             now = time.monotonic()
-            self._kept_until = now + max(KEPT_SECONDS, _REST * (now - began))
+            self._kept_until = now + max(KEPT_SECONDS, REST * (now - began))
 
 
 def _refuse_others(request: Request) -> None:

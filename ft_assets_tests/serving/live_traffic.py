@@ -5,18 +5,30 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import sqlalchemy as sa
 
+from ft_assets.bases.base_models import prepare_base
+from ft_assets.recipe import Base
 from ft_assets.registry.ledger import append
 from ft_assets.rollout.rollout import Rollout, rollouts_of
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import feedback, interactions
-from ft_assets_tests.serving.factory import promote, start_rollout
+from ft_assets_tests.serving.factory import make_adapter, promote, release_adapter, start_rollout
 
 HOSTILE = '<script>document.title="taken"</script><b>bold</b> &amp; "quoted"'
 """The challenger's last answer."""
 
 
+def stage_anew(home: Home, model: str, answers: int = 60) -> Rollout:
+    """`stage` on the tiny base with two adapters made for it."""
+    tiny = {"name": "tiny-random", "hub": None, "package": None, "tiny": True}
+    base, folder = prepare_base(home, Base.model_validate(tiny))
+    champion, challenger = (
+        release_adapter(home, model, make_adapter(home, folder, seed), base) for seed in (1, 2)
+    )
+    return stage(home, model, champion, challenger, answers)
+
+
 def stage(home: Home, model: str, champion: str, challenger: str, answers: int = 60) -> Rollout:
-    """A running rollout with `answers` judged answers of each arm: 9 of 10 of the champion's liked, 7 of the other's."""
+    """A running rollout with `answers` judged answers of each arm, of which 9 in 10 and 7 in 10 are liked."""
     promote(home, model, champion)
     rollout = start_rollout(home, model, challenger, champion, 0.25)
     with home.database.write() as connection:
