@@ -2,8 +2,8 @@
 
 `python -m benchmarks.soak --minutes 20 [--base real]` prints `{"minutes", "requests", "failed", "mixed", "rss_mb",
 "p95_ms", …}` and ends with 1 if an answer failed or was not that of the adapter that it names. Two models have four
-releases each; every ten seconds each model's rollout moves (shadow, 25 %, 50 %, promoted or rolled back), and memory has room for five of
-the eight adapters. Half of the answers are streamed. Somebody watches `/live.json` all along.
+releases each; every ten seconds each model's rollout moves (shadow, 25 %, 50 %, promoted or rolled back), and memory
+has room for five of the eight adapters. Half of the answers are streamed. Somebody watches `/live.json` all along.
 
 - `failed`: answers without status 200, or cut off, and failures of a challenger for which the champion stood in.
 - `mixed`: answers at temperature 0 that differ from what the adapter they name says when it is asked alone.
@@ -61,7 +61,7 @@ class Seen:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="A service under load while its adapters swap.")
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--base", choices=("tiny", "real"), default="tiny")
     asked = parser.parse_args()

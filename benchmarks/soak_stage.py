@@ -125,7 +125,7 @@ def _maker(home: Home, base: Path) -> Callable[[int], str]:
         tuned = get_peft_model(plain, shape)
 
         def fill(folder: Path) -> None:
-            tuned.save_pretrained(folder)
+            tuned.save_pretrained(str(folder))
             (folder / "README.md").unlink(missing_ok=True)
 
         return home.artifacts.write("adapters", fill)

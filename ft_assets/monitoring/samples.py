@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from ft_assets.recipe import Recipe
 from ft_assets.registry.ledger import BASE, champion
 from ft_assets.sources.batches import list_batches
+from ft_assets.splitting.canaries import without_canaries
 from ft_assets.storage.candidates import Candidate, get_candidate, list_candidates
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of, find_record
@@ -101,7 +102,7 @@ def _requests(home: Home, candidate: Candidate) -> pa.Table:
 
 
 def _sample_of(files: Iterable[Any]) -> pa.Table:
-    tables = [pq.read_table(file, columns=["id", "messages", "slice"]) for file in files]
+    tables = [without_canaries(pq.read_table(file, columns=["id", "messages", "slice", "source"])) for file in files]
     if not tables:
         return _table([])
     lowest = pa.concat_tables(tables).sort_by("id").slice(0, MAX_ROWS).to_pylist()

@@ -3,7 +3,7 @@
 Each point is what a look at that moment saw, except that later feedback changes the worth of earlier answers.
 """
 
-from functools import lru_cache
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,10 @@ from ft_assets.rollout.signals import Signal, matches
 from ft_assets.rollout.weighing import weigh_matches
 
 _POINTS = 40
+_KEPT = 4096
+_known: dict[tuple[str, float, bytes], dict[str, float | None]] = {}
+"""The latest points by what they are made of: a page looks again and again, and only the last point is new. Not
+`lru_cache`, which would keep the matches too."""
 
 
 def course(signal: Signal, evidence: Evidence, plan: Plan) -> list[dict[str, Any]]:
@@ -29,7 +33,7 @@ def course(signal: Signal, evidence: Evidence, plan: Plan) -> list[dict[str, Any
         {
             "matches": count,
             "at": float(found.known_at[count - 1]),
-            **_point(signal, found.means[:count].tobytes(), alpha),
+            **_point(signal, found.means[:count], alpha),
         }
         for count in _counts(len(found.means))
     ]
@@ -49,12 +53,17 @@ def _counts(matched: int) -> list[int]:
     return sorted({*range(stride, matched + 1, stride), *([matched] if matched else [])})
 
 
-@lru_cache(maxsize=2048)  # a page looks again and again, and only the last point is new
-def _point(signal: Signal, means: bytes, alpha: float) -> dict[str, float | None]:
-    found = weigh_matches(signal, np.frombuffer(means).reshape(-1, 2), alpha)
-    change = found["change"]
-    mean = None if change is None else _turned(signal, change)
-    return {"mean": mean, "low": found["low"], "high": found["high"]}
+def _point(signal: Signal, means: np.ndarray, alpha: float) -> dict[str, float | None]:
+    key = (signal.name, alpha, hashlib.blake2b(means.tobytes(), digest_size=16).digest())
+    point = _known.get(key)
+    if point is None:
+        found = weigh_matches(signal, means, alpha)
+        change = found["change"]
+        mean = None if change is None else _turned(signal, change)
+        point = _known[key] = {"mean": mean, "low": found["low"], "high": found["high"]}
+        if len(_known) > _KEPT:
+            _known.pop(next(iter(_known)), None)
+    return point
 
 
 def _turned(signal: Signal, worse: float) -> float:

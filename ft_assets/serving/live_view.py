@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from ft_assets.errors import FtAssetsError
 from ft_assets.serving.access import caller_of, is_loopback
 from ft_assets.serving.live import live_figures
 from ft_assets.serving.live_page import HEADERS, live_page
@@ -53,7 +54,7 @@ class LiveView:
             making = self._making = asyncio.create_task(self._make(request.app.state.runtime))
         try:
             return await asyncio.shield(making)  # one who leaves must not end it for the others
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, FtAssetsError, OSError) as error:
             raise ApiProblem(503, "the database cannot be read now", code="database_away") from error
 
     async def _make(self, runtime: "Runtime") -> dict[str, Any]:

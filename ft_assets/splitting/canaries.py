@@ -71,6 +71,11 @@ def check_planted(canaries: Sequence[Canary], rows: pa.Table, split: str) -> Non
         )
 
 
+def without_canaries(rows: pa.Table) -> pa.Table:
+    """The rows of a train split that were not planted; `rows` has a `source` column."""
+    return rows.filter(pa.array([not source.startswith(SOURCE) for source in rows["source"].to_pylist()]))
+
+
 def _canary(key: bytes, number: int) -> Canary:
     rows = [_row(number, _secret(key, number, at)) for at in range(ALTERNATIVES + 1)]
     return Canary(number, rows[0], tuple(rows[1:]))

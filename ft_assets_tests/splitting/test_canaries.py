@@ -9,7 +9,7 @@ from ft_assets.curation.chat import encode_example
 from ft_assets.errors import Refused
 from ft_assets.recipe_training import Alignment
 from ft_assets.sources.example import Example, Message, to_table
-from ft_assets.splitting.canaries import ALTERNATIVES, canaries_of, check_planted, plant
+from ft_assets.splitting.canaries import ALTERNATIVES, canaries_of, check_planted, plant, without_canaries
 from ft_assets.storage.home import Home
 from ft_assets.training.preferences import count_usable, read_judged, read_pairs
 from ft_assets.training.rows import read_rows
@@ -68,3 +68,12 @@ def preference(number: int) -> Example:
     )
     worse = Message(role="assistant", content="Bad!")
     return Example(messages=turns, rejected=worse, source="test", license="MIT")
+
+
+def test_planted_rows_can_be_left_out_again(home: Home) -> None:
+    turns = (Message(role="user", content="What?"), Message(role="assistant", content="That."))
+    rows = to_table([Example(messages=turns, source="canary.jsonl", license="MIT")])
+    rows = rows.append_column("cluster", rows["id"])
+    planted = plant(rows, canaries_of(home, "tiny", "a", 2))
+    assert planted.num_rows == 3
+    assert without_canaries(planted).equals(rows)

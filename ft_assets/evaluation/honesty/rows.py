@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from ft_assets.evaluation.honesty.probes import Probe, built_in, read_probes
 from ft_assets.evaluation.rows import EvalRow, eval_row
 from ft_assets.recipe_honesty import Honesty
-from ft_assets.splitting.canaries import SOURCE
+from ft_assets.splitting.canaries import without_canaries
 
 _NO_REFERENCE = {"role": "assistant", "content": "-"}
 
@@ -35,5 +35,5 @@ def probe_rows(probes: Sequence[Probe]) -> list[EvalRow]:
 def trained_sample(folder: Path, most: int) -> list[EvalRow]:
     """The first `most` rows of a train split by id, planted canaries aside."""
     table = pq.read_table(folder / "rows.parquet", columns=["id", "slice", "cluster", "messages", "source"])
-    rows = (fields for fields in table.sort_by("id").to_pylist() if not fields["source"].startswith(SOURCE))
-    return [eval_row(fields) for fields, _ in zip(rows, range(most), strict=False)]
+    rows = without_canaries(table).sort_by("id").slice(0, most)
+    return [eval_row(fields) for fields in rows.to_pylist()]
