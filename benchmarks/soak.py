@@ -106,7 +106,8 @@ def _figures(seen: Seen, stage: Stage, capacity: float) -> dict[str, Any]:
 
 async def _soak(url: str, stage: Stage, seconds: float) -> tuple[Seen, float]:
     seen = Seen()
-    limits = httpx.Limits(max_connections=_AT_ONCE + 2)
+    # A connection is given up before the server would: one that both end at once looks like an answer cut off.
+    limits = httpx.Limits(max_connections=_AT_ONCE + 2, keepalive_expiry=2.0)
     async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits, trust_env=False) as client:
         await _learn(client, stage, seen)
         stage.move()

@@ -27,7 +27,7 @@ def read_packed(model: PreTrainedModel) -> None:
 @contextmanager
 def packed(model: PreTrainedModel) -> Iterator[None]:
     """Have a model that was allowed to read packed rows for the length of the block."""
-    usual = model.config._attn_implementation
+    usual = str(model.config._attn_implementation)
     model.set_attn_implementation(SHARED)
     try:
         yield

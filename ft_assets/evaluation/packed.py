@@ -4,6 +4,7 @@ The model must have been allowed to (`bases.packed_model.allow_packed`).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch  # noqa: TID253
 from torch import Tensor  # noqa: TID253
@@ -20,7 +21,8 @@ _TOKENS = 2_048
 
 def can_pack(model: PreTrainedModel) -> bool:
     """Whether every layer of the model attends to whole rows; one that looks through a window is read padded."""
-    return not any(layer.is_sliding for layer in DynamicCache(config=model.config).layers)
+    layers: list[Any] = DynamicCache(config=model.config).layers
+    return not any(layer.is_sliding for layer in layers)
 
 
 def read_packed(
@@ -40,7 +42,8 @@ def read_packed(
     states: list[KeysAndValues] = []
     logits = _forward(model, rack, rows, adapter, ends, states)
     for layer, each in enumerate(states):
-        cache.update(*(_padded(state, lengths) for state in each), layer)
+        keys, values = (_padded(state, lengths) for state in each)
+        cache.update(keys, values, layer)
     width = max(lengths)
     mask = torch.tensor([[0] * (width - length) + [1] * length for length in lengths], device=model.device)
     return mask, logits

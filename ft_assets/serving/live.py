@@ -9,7 +9,7 @@ from ft_assets.registry.ledger import Entry
 from ft_assets.registry.routing import Route
 from ft_assets.rollout.course import course, limit
 from ft_assets.rollout.evidence import Evidence, read_evidence
-from ft_assets.rollout.judge import judge
+from ft_assets.rollout.judge import judge, weigh
 from ft_assets.rollout.rollout import Rollout, rollouts_of
 from ft_assets.rollout.signals import SIGNALS, Signal
 from ft_assets.rollout.weighing import harm_at
@@ -48,9 +48,9 @@ def _model(home: Home, name: str, present: Route) -> dict[str, Any]:
 
 
 def _rollout(home: Home, rollout: Rollout) -> dict[str, Any]:
-    """The latest rollout, by a look of the judge's own; of one that has ended, what ended it is in the ledger."""
+    """The latest rollout; while it is open, with what the judge's next look would do."""
     evidence = read_evidence(home, rollout)
-    verdict = judge(rollout, evidence, datetime.now(UTC))
+    found = weigh(rollout, evidence)
     return {
         "id": rollout.id,
         "challenger": rollout.challenger,
@@ -60,16 +60,23 @@ def _rollout(home: Home, rollout: Rollout) -> dict[str, Any]:
         "step": rollout.step,
         "shares": rollout.plan.shares,
         "started_at": rollout.started_at.isoformat(timespec="seconds"),
-        "next": verdict.move if rollout.is_open else None,
-        "reason": verdict.reason if rollout.is_open else None,
-        "arms": {side: verdict.figures[side] for side in ("challenger", "control")},
+        **_next(rollout, evidence),
+        "arms": {side: found[side] for side in ("challenger", "control")},
         "pairs": evidence.pairs,
         "signals": {
-            signal.name: _signal(signal, evidence, rollout, verdict.figures["signals"][signal.name])
+            signal.name: _signal(signal, evidence, rollout, found["signals"][signal.name])
             for signal in SIGNALS
         },
         "answers": recent_pairs(home, rollout),
     }
+
+
+def _next(rollout: Rollout, evidence: Evidence) -> dict[str, Any]:
+    """The next move and its reason. Nothing moves an ended one any more: the ledger says what ended it."""
+    if not rollout.is_open:
+        return {"next": None, "reason": None}
+    verdict = judge(rollout, evidence, datetime.now(UTC))
+    return {"next": verdict.move, "reason": verdict.reason}
 
 
 def _signal(signal: Signal, evidence: Evidence, rollout: Rollout, weighed: dict[str, Any]) -> dict[str, Any]:

@@ -19,12 +19,14 @@ from ft_assets.rollout.judge import judge
 from ft_assets.rollout.rollout import Rollout
 from ft_assets.serving import live_view
 from ft_assets.serving.access import Caller
+from ft_assets.serving.live import live_figures
 from ft_assets.serving.live_answers import recent_pairs
+from ft_assets.serving.live_page import live_page
 from ft_assets.serving.live_view import LiveView
 from ft_assets.serving.routes import take_picture
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import interactions, rollouts
-from ft_assets_tests.rollout.traffic import answer, canary, mirrored
+from ft_assets_tests.rollout.traffic import answer, both, canary, mirrored
 from ft_assets_tests.serving.conftest import Api, Guarded, until
 from ft_assets_tests.serving.factory import promote
 from ft_assets_tests.serving.live_traffic import HOSTILE, stage_anew
@@ -150,6 +152,21 @@ def test_figures_are_kept_for_a_while(
     monkeypatch.setattr(live_view, "REST", 0.0)
     promote(home, "watched", "base")
     assert asyncio.run(ledgers(home)) == lengths
+
+
+@pytest.mark.parametrize(("state", "weight"), [("promoted", 1.0), ("rolled_back", 0.0), ("running", 0.25)])
+def test_a_rollout_that_has_ended_is_shown_without_a_next_move(
+    home: Home, recipe: Recipe, state: str, weight: float
+):
+    rollout = canary(home, recipe)
+    both(home, rollout, True, True, 8)
+    with home.database.write() as connection:
+        connection.execute(sa.update(rollouts).values(state=state, weight=weight))
+    (model,) = live_figures(home, take_picture(home))["models"]
+    shown = model["rollout"]
+    assert (shown["state"], shown["next"]) == (state, "wait" if state == "running" else None)
+    assert shown["signals"]["reward"]["course"][-1]["matches"] == 8
+    assert ("next: <b>" in live_page({"at": "now", "models": [model]})) == (state == "running")
 
 
 def test_an_answer_in_the_shadow_stands_beside_the_one_that_was_seen(home: Home, recipe: Recipe):
