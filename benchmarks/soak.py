@@ -8,7 +8,7 @@ has room for five of the eight adapters. Half of the answers are streamed. Someb
 - `failed`: answers without status 200, or cut off, and failures of a challenger for which the champion stood in.
 - `mixed`: answers at temperature 0 that differ from what the adapter they name says when it is asked alone.
 - `rss_mb`: of all processes of the service; the slope is that of a least-squares line over the second half.
-  BentoML keeps a timer of ten minutes for each request (`FIRST_BYTE_SECONDS`), so only a run of over 20 can be flat.
+  BentoML keeps a timer of three minutes for each request (`FIRST_BYTE_SECONDS`), so only a run of over 6 can be flat.
 """
 
 import argparse

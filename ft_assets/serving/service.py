@@ -18,8 +18,9 @@ from ft_assets.storage.home import Home
 
 log = logging.getLogger(__name__)
 
-FIRST_BYTE_SECONDS = 600
-"""A request that gets no first byte within this time is given up with 504."""
+FIRST_BYTE_SECONDS = 180
+"""A request that gets no first byte within this time is given up with 504. BentoML keeps something of each request for
+as long, about 5 KB, so more would cost memory."""
 
 app = build_app(read_keys())
 
