@@ -81,7 +81,8 @@ def _render(
     prompt: bool,
     tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> str:
-    return tokenizer.apply_chat_template(turns, tools=tools, tokenize=False, add_generation_prompt=prompt)
+    told = {} if tools is None else {"tools": tools}
+    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt, **told)
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

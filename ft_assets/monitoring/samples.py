@@ -102,7 +102,9 @@ def _requests(home: Home, candidate: Candidate) -> pa.Table:
 
 
 def _sample_of(files: Iterable[Any]) -> pa.Table:
-    tables = [without_canaries(pq.read_table(file, columns=["id", "messages", "slice", "source"])) for file in files]
+    tables = [
+        without_canaries(pq.read_table(file, columns=["id", "messages", "slice", "source"])) for file in files
+    ]
     if not tables:
         return _table([])
     lowest = pa.concat_tables(tables).sort_by("id").slice(0, MAX_ROWS).to_pylist()
