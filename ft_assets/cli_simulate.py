@@ -1,6 +1,7 @@
 """`ft-assets simulate`: how often a decision errs, counted on invented data whose truth is known."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -8,6 +9,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.table import Table
 
 from ft_assets.cli_output import ERR, OUT, as_json_option
+
+_seed = click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="The same one, the same figures."
+)
+Run = Callable[[Callable[[], None]], dict[str, Any]]
+"""A simulation: calls what it is given once for each thing it has done."""
 
 
 @click.group()
@@ -23,23 +30,14 @@ def simulate() -> None:
     type=click.IntRange(min=1),
     help="Candidates judged of each kind.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="The same one, the same figures."
-)
+@_seed
 @as_json_option
 def gate(gates: int, seed: int, as_json: bool) -> None:
     """Judge candidates that are no better, better, or worse on one slice, and count what is promoted."""
     from ft_assets.evaluation.simulate import scenarios, simulate
 
     kinds = scenarios(seed)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=ERR, transient=True, disable=as_json) as progress:
-        task = progress.add_task("gates", total=gates * len(kinds))
-        found = simulate(kinds, gates, seed, lambda: progress.advance(task))
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-    else:
-        _print(found)
+    _tell(lambda done: simulate(kinds, gates, seed, done), gates * len(kinds), as_json, _print)
 
 
 @simulate.command()
@@ -50,22 +48,25 @@ def gate(gates: int, seed: int, as_json: bool) -> None:
     type=click.IntRange(min=1),
     help="Rollouts judged of each kind of challenger.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="The same one, the same figures."
-)
+@_seed
 @as_json_option
 def canary(rollouts: int, seed: int, as_json: bool) -> None:
     """Roll out challengers that are equal, or worse in one thing, beside rules with fixed thresholds."""
     from ft_assets.rollout.simulate import KINDS, simulate
 
+    _tell(lambda done: simulate(rollouts, seed, done), rollouts * KINDS, as_json, _print_canary)
+
+
+def _tell(run: Run, total: int, as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
+    """Run a simulation under a progress bar, and print what it found for people or for programs."""
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=ERR, transient=True, disable=as_json) as progress:
-        task = progress.add_task("rollouts", total=rollouts * KINDS)
-        found = simulate(rollouts, seed, lambda: progress.advance(task))
+        task = progress.add_task("simulated", total=total)
+        found = run(lambda: progress.advance(task))
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
-        _print_canary(found)
+        show(found)
 
 
 def _print_canary(found: dict[str, Any]) -> None:

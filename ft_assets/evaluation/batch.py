@@ -9,7 +9,7 @@ from torch.nn.functional import pad  # noqa: TID253
 from transformers import DynamicCache, PreTrainedModel  # noqa: TID253
 
 from ft_assets.evaluation.adapters import AdapterRack
-from ft_assets.evaluation.packed import read_packed
+from ft_assets.evaluation.packed import holds_whole_rows, read_packed
 
 
 class Batch:
@@ -66,7 +66,7 @@ class Batch:
     @property
     def joinable(self) -> bool:
         """Whether the cache holds every position, so that rows of another length can be laid beside them."""
-        return not any(layer.is_sliding for layer in self._layers)
+        return holds_whole_rows(self._cache)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only, in this order: those that have ended cost nothing any more."""

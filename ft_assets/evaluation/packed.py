@@ -21,7 +21,12 @@ _TOKENS = 2_048
 
 def can_pack(model: PreTrainedModel) -> bool:
     """Whether every layer of the model attends to whole rows; one that looks through a window is read padded."""
-    layers: list[Any] = DynamicCache(config=model.config).layers
+    return holds_whole_rows(DynamicCache(config=model.config))
+
+
+def holds_whole_rows(cache: DynamicCache) -> bool:
+    """Whether the cache keeps every position, as no layer looks through a window."""
+    layers: list[Any] = cache.layers
     return not any(layer.is_sliding for layer in layers)
 
 

@@ -8,7 +8,8 @@ from ft_assets.storage.candidates import Candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of
 
-_JUDGED = {"report_digest": "eval_report", "eval_digest": "eval_split", "dataset_digest": "dataset"}
+JUDGED = {"dataset_digest": "dataset", "eval_digest": "eval_split", "report_digest": "eval_report"}
+"""Field of a receipt's body -> asset of the candidate that it must match, as the final adapter must."""
 
 
 def read_verdict(home: Home, candidate: Candidate) -> Receipt:
@@ -24,7 +25,7 @@ def read_verdict(home: Home, candidate: Candidate) -> Receipt:
         raise Refused(f"{who} has no gate receipt; materialize {candidate.model}/eval_report first")
     verify_receipt(home, receipt)
     body = receipt.body
-    judged = {**_JUDGED, "adapter_digest": candidate.recipe.final_adapter}
+    judged = {**JUDGED, "adapter_digest": candidate.recipe.final_adapter}
     present = {
         field: artifact_of(home, candidate.model, asset, candidate.key) for field, asset in judged.items()
     }

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from ft_assets.errors import Refused
+from ft_assets.evaluation.proof import JUDGED
 from ft_assets.evaluation.receipts import Receipt, find_receipt, verify_receipt
 from ft_assets.registry.ledger import lock
 from ft_assets.registry.lineage import lineage_of
@@ -15,13 +16,6 @@ from ft_assets.storage.keys import address
 from ft_assets.storage.records import artifact_of
 from ft_assets.storage.releases import Release, find_release, list_releases
 from ft_assets.storage.tables import releases
-
-_ARTIFACTS = {
-    "dataset_digest": "dataset",
-    "eval_digest": "eval_split",
-    "report_digest": "eval_report",
-}
-"""Field of the receipt's body -> asset of the candidate that it must match, as the final adapter must."""
 
 
 def release(home: Home, model: str, candidate: str) -> Release:
@@ -104,7 +98,7 @@ def proof_of(home: Home, candidate: Candidate) -> Receipt:
 
 def _digests(home: Home, candidate: Candidate) -> dict[str, str]:
     """Digests of what the candidate holds now. Reading an artifact checks its bytes."""
-    assets = {**_ARTIFACTS, "adapter_digest": candidate.recipe.final_adapter}
+    assets = {**JUDGED, "adapter_digest": candidate.recipe.final_adapter}
     found = {
         field: artifact_of(home, candidate.model, asset, candidate.key)[0] for field, asset in assets.items()
     }
