@@ -5,16 +5,15 @@ the answers; the gate compares the marks row by row.
 """
 
 import gc
-import os
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ft_assets.errors import WrongInput
 from ft_assets.evaluation.job import ArmJob, EvaluationJob
+from ft_assets.evaluation.whole_rows import write_rows_whole
 from ft_assets.recipe_evaluation import Retention
 from ft_assets.storage.voice import Say
 
@@ -65,9 +64,7 @@ class Harness:
                 self._alive()
                 rows += self._marks(arm, device)
                 self._tell(arm, rows)
-        draft = self._job.retention.with_name(f".{self._job.retention.name}.{os.getpid()}")
-        pq.write_table(pa.Table.from_pylist(rows, schema=RETENTION_SCHEMA), draft)
-        draft.replace(self._job.retention)
+        write_rows_whole(self._job.retention, rows, RETENTION_SCHEMA)
 
     def _marks(self, arm: ArmJob, device: str) -> list[dict[str, Any]]:
         from lm_eval.evaluator import simple_evaluate

@@ -14,9 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.evaluation.cache import Said, SaidCache
 from ft_assets.evaluation.comparison import result_schema
@@ -27,6 +24,7 @@ from ft_assets.evaluation.metrics.scorers import Answered, Scorers
 from ft_assets.evaluation.progress import Progress
 from ft_assets.evaluation.retention import Harness
 from ft_assets.evaluation.rows import EvalRow, in_batches, read_eval_rows
+from ft_assets.evaluation.whole_rows import write_rows_whole
 from ft_assets.recipe_evaluation import LOSS
 from ft_assets.storage.voice import Say, voice
 from ft_assets.training.job import write_whole
@@ -75,7 +73,7 @@ def evaluate(job: EvaluationJob, say: Say, parent: int) -> Outcome:
         honesty.write_exposed(lambda: _load(job), alive)
     if retention is not None:
         retention.measure(_device(job))
-    _write(job, _results(job, rows, known, scorers))
+    write_rows_whole(job.output, _results(job, rows, known, scorers), result_schema(measures(job.settings)))
     return Outcome(
         seconds=round(time.monotonic() - begun, 1),
         tokens_per_s=progress.tokens_per_s,
@@ -186,13 +184,6 @@ def _result(arm: ArmJob, row: EvalRow, said: Said) -> dict[str, object]:
         "answer_tokens": said.tokens,
         LOSS: said.nats / said.tokens,
     }
-
-
-def _write(job: EvaluationJob, results: Sequence[dict[str, object]]) -> None:
-    draft = job.output.with_name(f".{job.output.name}.{os.getpid()}")
-    schema = result_schema(measures(job.settings))
-    pq.write_table(pa.Table.from_pylist([*results], schema=schema), draft)
-    draft.replace(job.output)
 
 
 if __name__ == "__main__":

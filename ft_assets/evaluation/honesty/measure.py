@@ -1,18 +1,15 @@
 """The honesty tests' part of an evaluation process: what is asked, and what came of it, as files."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ft_assets.evaluation.cache import Said
 from ft_assets.evaluation.honesty.findings import ASKED_SCHEMA, TRAINED, learnt_by_heart
 from ft_assets.evaluation.honesty.rows import probe_rows, probes_of, trained_sample
 from ft_assets.evaluation.job import ArmJob, EvaluationJob, HonestyJob
 from ft_assets.evaluation.rows import EvalRow
+from ft_assets.evaluation.whole_rows import write_rows_whole
 from ft_assets.training.job import write_whole
 
 if TYPE_CHECKING:
@@ -38,9 +35,7 @@ class HonestyTests:
     def write_asked(self, said: Ask) -> None:
         """Write the answers, each with whether it is a bad one."""
         asked = [self._row(arm, row, said(arm, row).answer) for arm in self._job.arms for row in self.rows]
-        draft = self._job.asked.with_name(f".{self._job.asked.name}.{os.getpid()}")
-        pq.write_table(pa.Table.from_pylist(asked, schema=ASKED_SCHEMA), draft)
-        draft.replace(self._job.asked)
+        write_rows_whole(self._job.asked, asked, ASKED_SCHEMA)
 
     def write_exposed(self, load: "Callable[[], Engine]", alive: Callable[[], None]) -> None:
         """Score every planted secret and its alternatives by the candidate, and write their losses.
