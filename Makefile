@@ -22,7 +22,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-demo: setup  ## run the whole loop twice on real data (about 12 minutes)
+demo: setup  ## run the whole loop twice on real data (about 6 minutes)
 	$(BIN)/ft-assets demo
 
 dev: setup  ## the Dagster UI, daemon and sensors on http://127.0.0.1:3000
@@ -30,7 +30,7 @@ dev: setup  ## the Dagster UI, daemon and sensors on http://127.0.0.1:3000
 	cp -n deployment/local/dagster.yaml $(DAGSTER_HOME)/dagster.yaml || true
 	DAGSTER_HOME=$(DAGSTER_HOME) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
-test: setup  ## every test (under 10 minutes)
+test: setup  ## every test (about 15 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup  ## lint, types, and definitions

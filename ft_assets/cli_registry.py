@@ -54,31 +54,31 @@ def rollback(model: str, address: str | None, by: str, reason: str, as_json: boo
 
 
 @click.command()
-@click.argument("address", metavar="MODEL@DIGEST")
+@click.argument("name", metavar="MODEL@CANDIDATE")
 @as_json_option
-def reproduce(address: str, as_json: bool) -> None:
+def reproduce(name: str, as_json: bool) -> None:
     """Train a released adapter again from its record alone, and compare the bytes."""
     from ft_assets.registry.reproduce import reproduce as rebuild
 
-    made = rebuild(Home(), address, quiet=as_json)
+    made = rebuild(Home(), name, quiet=as_json)
     print_rows([{**vars(made), "equal": made.equal}], as_json, "")
     if not made.equal:
         raise Refused(
-            f"{address} was not reproduced; another kind of processor, number of threads or version of torch gives "
-            f"other bytes"
+            f"{made.address} was not reproduced; another kind of processor, number of threads or version of "
+            f"torch gives other bytes"
         )
 
 
 @click.command()
-@click.argument("address", metavar="MODEL@DIGEST")
+@click.argument("name", metavar="MODEL@CANDIDATE")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder to make; it must not exist."
 )
-def export(address: str, out: Path) -> None:
+def export(name: str, out: Path) -> None:
     """Write a released adapter merged into its base: a model that transformers and vLLM load as it is."""
     from ft_assets.registry.export import export as write
 
-    write(Home(), address, out)
+    write(Home(), name, out)
     OUT.print(escape(f"{out}: safetensors, tokenizer, chat template, model card (README.md)"), soft_wrap=True)
 
 
@@ -96,17 +96,17 @@ def verify(name: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="MODEL@DIGEST|ANSWER|ROW")
+@click.argument("name", metavar="MODEL@CANDIDATE|ANSWER|ROW")
 @as_json_option
 def lineage(name: str, as_json: bool) -> None:
     """Tell what lies behind a release or a served answer, or what a row of data reached."""
     from ft_assets.registry.lineage import trace
+    from ft_assets.registry.names import release_named
     from ft_assets.registry.reach import deployments, reach
-    from ft_assets.storage.releases import find_release
 
     home = Home()
     if "@" in name:
-        release = find_release(home, name)
+        release = release_named(home, name)
         found: dict[str, Any] = {**release.lineage, **deployments(home, release)}
     elif re.fullmatch("[0-9a-f]{32}", name):
         found = reach(home, name)

@@ -21,7 +21,7 @@ def difference(home: Home, before: str, after: str) -> dict[str, Any]:
     """What is not the same in two candidates, as JSON values; a part that one of them has not yet is left out.
 
     Args:
-        before, after: `MODEL@DIGEST` or `MODEL@CANDIDATE` each; of one model or of two.
+        before, after: names as `candidate_named` knows them; of one model or of two.
 
     Raises:
         WrongInput: there is no such candidate.

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.registry.card import card
+from ft_assets.registry.names import release_named
 from ft_assets.storage.candidates import get_candidate
 from ft_assets.storage.child import run_module
 from ft_assets.storage.home import Home
-from ft_assets.storage.releases import find_release
 
 
-def export(home: Home, address: str, out: Path) -> None:
+def export(home: Home, name: str, out: Path) -> None:
     """Write the merged model of a release to a folder that does not exist yet; a reader never sees half of it.
 
     Raises:
@@ -22,7 +22,7 @@ def export(home: Home, address: str, out: Path) -> None:
     """
     if out.exists():
         raise WrongInput(f"{out} exists; name a folder that does not, or remove it first")
-    release = find_release(home, address)
+    release = release_named(home, name)
     base = home.artifacts.path("bases", release.base_digest)
     adapter = home.artifacts.path("adapters", release.adapter_digest)
     draft = out.with_name(f".{out.name}.draft")
@@ -37,6 +37,6 @@ def export(home: Home, address: str, out: Path) -> None:
         draft.rename(out)
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
-        raise BrokenEnvironment(f"{address} could not be merged into its base: {reason}") from error
+        raise BrokenEnvironment(f"{release.address} could not be merged into its base: {reason}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from ft_assets.errors import Refused
 from ft_assets.recipe import Training
+from ft_assets.registry.names import release_named
 from ft_assets.storage.artifacts import digest_folder
 from ft_assets.storage.candidates import Candidate, get_candidate
 from ft_assets.storage.child import run_alone
 from ft_assets.storage.home import Home
-from ft_assets.storage.releases import Release, find_release
+from ft_assets.storage.releases import Release
 from ft_assets.training.align_job import AlignmentJob, discard_alignment, read_alignment_outcome
 from ft_assets.training.job import Source, TrainingJob, discard_work, read_outcome, write_whole
 
@@ -27,7 +28,7 @@ class Reproduction:
         return self.released == self.rebuilt
 
 
-def reproduce(home: Home, address: str, quiet: bool = False) -> Reproduction:
+def reproduce(home: Home, name: str, quiet: bool = False) -> Reproduction:
     """Train a released adapter again from the base, splits and settings that its record names.
 
     Nothing of the adapter itself is read. Killed, the same call goes on from the last checkpoint. The same bytes come
@@ -37,9 +38,9 @@ def reproduce(home: Home, address: str, quiet: bool = False) -> Reproduction:
         WrongInput: there is no such release.
         Refused, BrokenEnvironment: an artifact that the record names was changed, or is gone.
     """
-    release = find_release(home, address)
+    release = release_named(home, name)
     candidate = get_candidate(home, release.model, release.candidate)
-    work = home.scratch / "reproduce" / address.replace("@", "-")
+    work = home.scratch / "reproduce" / release.address.replace("@", "-")
     job = _training(home, release, candidate, work)
     if not job.output.exists():
         run_alone("ft_assets.training.worker", job.work / "job.json", quiet)
@@ -48,7 +49,7 @@ def reproduce(home: Home, address: str, quiet: bool = False) -> Reproduction:
     if candidate.recipe.alignment is not None:
         rebuilt = _align(job, (rebuilt, job.output), candidate, quiet)
     discard_work(job)
-    return Reproduction(address, release.adapter_digest, rebuilt)
+    return Reproduction(release.address, release.adapter_digest, rebuilt)
 
 
 def _training(home: Home, release: Release, candidate: Candidate, work: Path) -> TrainingJob:

@@ -31,7 +31,7 @@ def verify(home: Home, name: str) -> list[Check]:
     """Check the receipt behind a release or a candidate against everything that is here now.
 
     Args:
-        name: `MODEL@DIGEST` or `MODEL@CANDIDATE`.
+        name: what `names.candidate_named` knows.
 
     Raises:
         WrongInput: there is no such candidate.

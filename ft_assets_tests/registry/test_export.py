@@ -41,7 +41,7 @@ def test_changed_or_unusable_bytes_leave_nothing_behind(
     weights.write_bytes(whole[:-1])
     with pytest.raises(Refused, match="adapters"):
         export(home, released.address, tmp_path / "merged")
-    with pytest.raises(WrongInput, match="no release"):
+    with pytest.raises(WrongInput, match="no candidate is called"):
         export(home, "tiny@000000000000", tmp_path / "merged")
     weights.write_bytes(whole)
     (tmp_path / "a_file").write_text("")
