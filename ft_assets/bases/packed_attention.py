@@ -1,5 +1,6 @@
 """Attention over rows that lie end to end in one sequence: each row sees itself only."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch  # noqa: TID253
@@ -22,20 +23,39 @@ def _attend_within_rows(
     row_lengths: list[int],
     sliding_window: int | None = None,
     states: list[KeysAndValues] | None = None,
+    past: Sequence[KeysAndValues] | None = None,
     **settings: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of transformers' interface: query (1, heads, tokens, width) to (1, tokens, heads, width).
 
     Args:
         states: is given the layer's keys and values of all rows, for whoever wants to read on.
+        past: of each layer, what was read before every row.
     """
-    if sliding_window is not None and max(row_lengths) > sliding_window:
+    queries, keys, values = (each.split(row_lengths, dim=2) for each in (query, key, value))
+    if past is not None:
+        before: Any = past[int(module.layer_idx)]  # pyright: ignore[reportArgumentType]
+        keys, values = (
+            [torch.cat([begun, row], dim=2) for row in rows]
+            for begun, rows in zip(before, (keys, values), strict=True)
+        )
+    if sliding_window is not None and max(row.shape[2] for row in keys) > sliding_window:
         raise ValueError(f"rows are longer than the base's attention window of {sliding_window} tokens")
     if states is not None:
-        states.append((key, value))
-    parts = zip(*(states.split(row_lengths, dim=2) for states in (query, key, value)), strict=True)
-    answers = [sdpa_attention_forward(module, q, k, v, None, **settings)[0] for q, k, v in parts]
+        states.append((torch.cat(list(keys), dim=2), torch.cat(list(values), dim=2)))
+    answers = [
+        sdpa_attention_forward(module, q, k, v, _seen(q, k), **settings)[0]
+        for q, k, v in zip(queries, keys, values, strict=True)
+    ]
     return torch.cat(answers, dim=1), None
+
+
+def _seen(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor | None:
+    """What each token sees, (tokens, tokens and those before them); None where causal order says it all."""
+    tokens, all_tokens = query.shape[2], key.shape[2]
+    if tokens in (1, all_tokens):
+        return None
+    return torch.ones(tokens, all_tokens, dtype=torch.bool, device=query.device).tril(all_tokens - tokens)
 
 
 AttentionInterface.register(ATTENTION, _attend_within_rows)

@@ -9,6 +9,7 @@ from torch.nn.functional import pad  # noqa: TID253
 from transformers import DynamicCache, PreTrainedModel  # noqa: TID253
 
 from ft_assets.evaluation.adapters import AdapterRack
+from ft_assets.evaluation.beginnings import Beginning
 from ft_assets.evaluation.packed import holds_whole_rows, read_packed
 
 
@@ -20,6 +21,7 @@ class Batch:
         rack: its adapters.
         prompts: ids of each row, none empty.
         adapters: name of each row's adapter, None for the bare base.
+        begun: what all prompts begin with, if it was read before; only for a `joinable` batch of one adapter.
 
     Attributes:
         logits: rows x vocabulary, float32: what follows the last id of each row.
@@ -31,13 +33,14 @@ class Batch:
         rack: AdapterRack,
         prompts: Sequence[Sequence[int]],
         adapters: Sequence[str | None],
+        begun: Beginning | None = None,
     ) -> None:
         self._model = model
         self._rack = rack
         self._adapters = list(adapters)
         self._cache = DynamicCache(config=model.config)
         if self.joinable and len(set(self._adapters)) == 1:
-            self._mask, self.logits = read_packed(model, rack, prompts, adapters[0], self._cache)
+            self._mask, self.logits = read_packed(model, rack, prompts, adapters[0], self._cache, begun)
             return
         width = max(map(len, prompts))
         self._mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts]).to(
@@ -91,6 +94,15 @@ class Batch:
         self.logits = torch.cat([self.logits, other.logits])[chosen]
         adapters = [*self._adapters, *other._adapters]
         self._adapters = [adapters[at] for at in order]
+
+    def beginning(self, prompt: Sequence[int], length: int) -> Beginning:
+        """The first tokens of the first row, whose prompt was just read."""
+        start = self._mask.shape[1] - len(prompt)
+        kept = slice(start, start + length)
+        states = [
+            (layer.keys[:1, :, kept].clone(), layer.values[:1, :, kept].clone()) for layer in self._layers
+        ]
+        return Beginning(prompt[:length], states)
 
     @property
     def _layers(self) -> list[Any]:

@@ -10,6 +10,8 @@ from transformers import PreTrainedModel  # noqa: TID253
 
 from ft_assets.evaluation.adapters import AdapterRack
 from ft_assets.evaluation.batch import Batch
+from ft_assets.evaluation.beginnings import Beginning, Beginnings
+from ft_assets.evaluation.packed import can_pack
 from ft_assets.evaluation.sampling import Sampler, choose
 from ft_assets.evaluation.text_stream import TextStream
 
@@ -35,7 +37,7 @@ class Token:
     broken: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class Row:
     """A request that is being answered."""
 
@@ -65,12 +67,25 @@ class Decoding(Generic[R]):
     """A running batch: requests join it between two steps, and leave it when they end.
 
     Whoever is in it already waits for a newcomer's prompt to be read, and for nothing else of it.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        rack: its adapters.
+        open_row: makes a row of a request.
+        beginnings: of prompts that were read before; without them each prompt is read whole.
     """
 
-    def __init__(self, model: PreTrainedModel, rack: AdapterRack, open_row: Callable[[int, R], Row]) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        rack: AdapterRack,
+        open_row: Callable[[int, R], Row],
+        beginnings: Beginnings | None = None,
+    ) -> None:
         self._model = model
         self._rack = rack
         self._open_row = open_row
+        self._beginnings = beginnings if can_pack(model) else None
         self._batch: Batch | None = None
         self._rows: list[Row] = []
         self._chosen: list[Token] = []
@@ -144,9 +159,22 @@ class Decoding(Generic[R]):
         while self._joining:
             adapter = self._joining[0].adapter
             new = [row for row in self._joining if row.adapter == adapter]
-            batch = Batch(self._model, self._rack, [row.prompt for row in new], [adapter] * len(new))
-            self._joining = self._joining[len(new) :]
-            self._lay_beside(new, batch)
+            for rows, begun in self._grouped(adapter, new):
+                self._lay_beside(rows, self._read(adapter, rows, begun))
+                self._joining = [row for row in self._joining if row not in rows]
+
+    def _grouped(self, adapter: str | None, rows: list[Row]) -> list[tuple[list[Row], Beginning | None]]:
+        if self._beginnings is None:
+            return [(rows, None)]
+        groups = self._beginnings.groups(adapter, [row.prompt for row in rows])
+        return [([rows[at] for at in numbers], begun) for numbers, begun in groups]
+
+    def _read(self, adapter: str | None, rows: list[Row], begun: Beginning | None) -> Batch:
+        prompts = [row.prompt for row in rows]
+        batch = Batch(self._model, self._rack, prompts, [adapter] * len(rows), begun)
+        if self._beginnings is not None and (wanted := self._beginnings.wanted(adapter, prompts)):
+            self._beginnings.keep(adapter, batch.beginning(prompts[0], wanted))
+        return batch
 
     def _lay_beside(self, new: list[Row], batch: Batch) -> None:
         """Rows of one adapter stay together, so that they go through it together."""

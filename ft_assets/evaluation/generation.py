@@ -16,6 +16,7 @@ from ft_assets.curation.chat import Turn, encode_example, encode_prompt
 from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.evaluation.adapters import AdapterRack
 from ft_assets.evaluation.batch import Batch
+from ft_assets.evaluation.beginnings import Beginnings
 from ft_assets.evaluation.decoding import Decoding, Finish, Row, Token
 from ft_assets.evaluation.packed import can_pack, packed_nats
 from ft_assets.evaluation.sampling import Sampler
@@ -74,6 +75,7 @@ class Engine:
     def __init__(self, model: PreTrainedModel, tokenizer: Any) -> None:
         self._model = model.eval().requires_grad_(False)
         self._rack = AdapterRack(model)
+        self._beginnings = Beginnings()
         allow_packed(model)
         self._ends = _end_ids(model, tokenizer)
         self.tokenizer = tokenizer
@@ -111,6 +113,7 @@ class Engine:
     def drop_adapter(self, name: str) -> None:
         """Forget an adapter; refused while a decode uses it."""
         self._rack.drop(name)
+        self._beginnings.forget(name)
 
     def fits(self, conversation: Sequence[Turn]) -> bool:
         """Whether a conversation, its answer included, can be scored."""
@@ -170,9 +173,14 @@ class Engine:
             own = _collect(iter(decoding.step, []), rows)
         return [Examined(*each) for each in zip(nats, map(len, known), own, strict=True)]
 
-    def start(self) -> Decoding[Request]:
-        """A batch of nothing, which requests may join; see `Decoding`."""
-        return Decoding(self._model, self._rack, self._open)
+    def start(self, reuse: bool = False) -> Decoding[Request]:
+        """A batch of nothing, which requests may join; see `Decoding`.
+
+        Args:
+            reuse: read what prompts begin with only once. Rounding then depends on what was asked before, so it is
+                for those who serve, and not for those who judge.
+        """
+        return Decoding(self._model, self._rack, self._open, self._beginnings if reuse else None)
 
     def _run(self, rows: Sequence[Row], cancelled: Callable[[int], bool] | None) -> Iterator[list[Token]]:
         decoding = self.start()

@@ -55,9 +55,11 @@ class LoraRows:
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """`x`: (rows, …, inputs); the result: (rows, …, outputs)."""
         result = self._layer.base_layer(x, *args, **kwargs)
+        tokens = x.shape[1:-1].numel()
+        flat, into = x.reshape(-1, x.shape[-1]), result.view(-1, result.shape[-1])
         for slot, start, stop in self._runs:
             if pair := self.pairs.get(slot):
-                _add(pair, x[start:stop], result[start:stop])
+                _add(pair, flat[start * tokens : stop * tokens], into[start * tokens : stop * tokens])
             elif slot in self._layer.lora_A:
                 result[start:stop] = self._through_peft(slot, x[start:stop], result[start:stop])
         return result
@@ -71,11 +73,11 @@ class LoraRows:
 
 
 def _add(pair: Pair, x: Tensor, result: Tensor) -> None:
-    """Add what an adapter says about `x` to `result`, in place."""
-    low = linear(x.to(pair.down.dtype), pair.down)
-    if result.dtype == pair.up.dtype:
-        result.view(-1, result.shape[-1]).addmm_(low.view(-1, low.shape[-1]), pair.up.t(), alpha=pair.scaling)
+    """Add what an adapter says about `x`, (tokens, inputs), to `result`, (tokens, outputs), in place."""
+    if result.dtype == x.dtype == pair.up.dtype:
+        result.addmm_(x.mm(pair.down.t()), pair.up.t(), alpha=pair.scaling)
     else:
+        low = linear(x.to(pair.down.dtype), pair.down)
         result += (linear(low, pair.up) * pair.scaling).to(result.dtype)
 
 

@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel  # noqa: TID253
 from ft_assets.bases.packed_attention import KeysAndValues
 from ft_assets.bases.packed_model import packed
 from ft_assets.evaluation.adapters import AdapterRack
+from ft_assets.evaluation.beginnings import Beginning
 
 _TOKENS = 2_048
 """Tokens read at a time where nothing is kept of them: bounds memory, and rows still share their beginning."""
@@ -36,8 +37,12 @@ def read_packed(
     rows: Sequence[Sequence[int]],
     adapter: str | None,
     cache: DynamicCache,
+    begun: Beginning | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Read rows into an empty cache, padded on the left there.
+
+    Args:
+        begun: what all rows begin with, if it was read before.
 
     Returns:
         mask, (rows, tokens): 1 where the cache holds a token; logits, (rows, vocabulary): what follows each row.
@@ -45,7 +50,8 @@ def read_packed(
     lengths = [len(row) for row in rows]
     ends = torch.tensor(lengths).cumsum(0) - 1
     states: list[KeysAndValues] = []
-    logits = _forward(model, rack, rows, adapter, ends, states)
+    ends -= torch.arange(1, len(rows) + 1) * len(begun or ())
+    logits = _forward(model, rack, rows, adapter, ends, states, begun)
     for layer, each in enumerate(states):
         keys, values = (_padded(state, lengths) for state in each)
         cache.update(keys, values, layer)
@@ -109,19 +115,25 @@ def _forward(
     adapter: str | None,
     places: Tensor,
     states: list[KeysAndValues] | None,
+    begun: Beginning | None = None,
 ) -> Tensor:
-    """Logits after the given places of all rows laid end to end, (places, vocabulary) in float32."""
+    """Logits after the given places of all rows laid end to end, (places, vocabulary) in float32.
+
+    Places count what is read: of each row what comes after `begun`.
+    """
     rack.route([adapter])
-    ids = torch.tensor([[token for row in rows for token in row]], device=model.device)
-    positions = torch.cat([torch.arange(len(row)) for row in rows])[None].to(model.device)
+    known = len(begun or ())
+    ids = torch.tensor([[token for row in rows for token in row[known:]]], device=model.device)
+    positions = torch.cat([torch.arange(known, len(row)) for row in rows])[None].to(model.device)
     with packed(model):
         read = model(
             input_ids=ids,
             position_ids=positions,
             use_cache=False,
             logits_to_keep=places.to(model.device),
-            row_lengths=[len(row) for row in rows],
+            row_lengths=[len(row) - known for row in rows],
             states=states,
+            past=begun.states if begun else None,
         )
     return read.logits[0].float()
 
