@@ -32,7 +32,7 @@ class _Place:
     def pair(self, tensors: Mapping[str, torch.Tensor]) -> Pair:
         """Its two tensors, ready for use."""
         down, up = (tensors[name].to(self.device, self.dtype) for name in self.names)
-        return Pair(down, up, self.scaling)
+        return Pair(down.t(), up.t(), self.scaling)
 
 
 class Kind:
@@ -62,7 +62,7 @@ class Kind:
 
 
 def _place(name: str, rows: LoraRows, like: Pair) -> _Place:
-    shapes = (like.down.shape, like.up.shape)
+    shapes = (like.down.t().shape, like.up.t().shape)
     names = (f"{name}.lora_A.weight", f"{name}.lora_B.weight")
     return _Place(rows, names, shapes, like.down.dtype, like.down.device, like.scaling)
 

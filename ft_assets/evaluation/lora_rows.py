@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor  # noqa: TID253
-from torch.nn.functional import linear  # noqa: TID253
 
 Run = tuple[str, int, int]
 """Rows from one number up to another that take the same adapter."""
@@ -16,11 +15,11 @@ Run = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Pair:
-    """What one adapter adds to one layer: `scaling * up(down(x))`.
+    """What one adapter adds to one layer: `scaling * x @ down @ up`.
 
     Attributes:
-        down: rank x inputs.
-        up: outputs x rank.
+        down: inputs x rank.
+        up: rank x outputs. Both are views of a file's tensors, turned round once and not for every token.
     """
 
     down: Tensor
@@ -50,7 +49,7 @@ class LoraRows:
         plain = slot in layer.lora_A and slot not in layer.lora_variant and layer.lora_B[slot].bias is None
         if plain:
             down, up = layer.lora_A[slot].weight.data, layer.lora_B[slot].weight.data
-            self.pairs[slot] = Pair(down, up, layer.scaling[slot])
+            self.pairs[slot] = Pair(down.t(), up.t(), layer.scaling[slot])
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """`x`: (rows, …, inputs); the result: (rows, …, outputs)."""
@@ -75,10 +74,9 @@ class LoraRows:
 def _add(pair: Pair, x: Tensor, result: Tensor) -> None:
     """Add what an adapter says about `x`, (tokens, inputs), to `result`, (tokens, outputs), in place."""
     if result.dtype == x.dtype == pair.up.dtype:
-        result.addmm_(x.mm(pair.down.t()), pair.up.t(), alpha=pair.scaling)
+        result.addmm_(x.mm(pair.down), pair.up, alpha=pair.scaling)
     else:
-        low = linear(x.to(pair.down.dtype), pair.down)
-        result += (linear(low, pair.up) * pair.scaling).to(result.dtype)
+        result += (x.to(pair.down.dtype) @ pair.down @ pair.up * pair.scaling).to(result.dtype)
 
 
 def runs_of(slots: list[str]) -> list[Run]:
