@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import serving_overhead
 from ft_assets.recipe import Base
 
 _SWAPS = 9
 _BATCH = 16
-_BATCH_RUNS = 4
+_BATCH_RUNS = 6
 _TOKENS = 24
-_CALLS = 1_000
 _CODE = "def median_{0}(values):\n    ordered = sorted(values)\n    return ordered[len(ordered) // 2]\n"
 PROMPTS = [
     [{"role": "user", "content": "Write this function's one-line docstring.\n\n" + _CODE.format(number) * 2}]
@@ -45,7 +45,7 @@ def measure() -> dict[str, Any]:
         return {
             "swap_ms": swap(base, adapters),
             "mixed_batch": mixed_batch(base, adapters),
-            "overhead_ms": overhead(Home(Path(folder) / "empty")),
+            "overhead_ms": serving_overhead.measure(),
             "throughput": throughput(home, digest, base, users),
         }
 
@@ -76,7 +76,9 @@ def swap(base: Path, adapters: Sequence[Path]) -> dict[str, Any]:
 def mixed_batch(base: Path, adapters: Sequence[Path]) -> dict[str, Any]:
     """Processor seconds of one batch of answers over four adapters and over one; `ratio`: their median ratio.
 
-    `tokens` are those of the answers of each arm: the adapters are too weak to change them, so both do the same work.
+    As the service does it, prompts are read from where what they all begin with is known; two rounds that are not
+    counted make it known to both arms. `tokens` are those of the answers of each arm: the adapters are too weak to
+    change them, so both do the same work.
     """
     from ft_assets.evaluation.generation import Engine, Request
 
@@ -88,14 +90,16 @@ def mixed_batch(base: Path, adapters: Sequence[Path]) -> dict[str, Any]:
     tokens = []
 
     def run(chosen: Sequence[str]) -> float:
-        wanted = [Request(PROMPTS[at], chosen[at % len(chosen)], _TOKENS) for at in range(_BATCH)]
+        batch = engine.start(reuse=True)
+        for at in range(_BATCH):
+            batch.join(at, Request(PROMPTS[at], chosen[at % len(chosen)], _TOKENS))
         began = time.process_time()
-        answers = engine.generate(wanted)
+        made = sum(map(len, iter(batch.step, [])))
         seconds = time.process_time() - began
-        tokens.append(sum(answer.answer_tokens for answer in answers))
+        tokens.append(made)
         return seconds
 
-    pairs = [(run(names[:1]), run(names)) for _ in range(_BATCH_RUNS)]
+    pairs = [(run(names[:1]), run(names)) for _ in range(2 + _BATCH_RUNS)][2:]
     one, four = (round(statistics.median(each), 2) for each in zip(*pairs, strict=True))
     ratio = statistics.median(four / one for one, four in pairs)
     return {
@@ -105,34 +109,6 @@ def mixed_batch(base: Path, adapters: Sequence[Path]) -> dict[str, Any]:
         "tokens": tokens[:2],
         "ratio": round(ratio, 3),
     }
-
-
-def overhead(home: Any) -> dict[str, Any]:
-    """What is done for an answer beside the model, in this process: choosing and counting, and the row's commit."""
-    from ft_assets.serving import metrics
-    from ft_assets.serving.recording import Recorder
-    from ft_assets.serving.routes import take_picture
-
-    home.database  # noqa: B018 (migrated before the clock starts)
-    picture, recorder = take_picture(home), Recorder(home)
-
-    def route(number: int) -> None:
-        picture.choose("base", f"user-{number}")
-        metrics.count("base", "ok", 100, 24)
-        metrics.observe("base", 1.0, 0.1)
-
-    async def record() -> list[float]:
-        times = []
-        for number in range(_CALLS):
-            began = time.perf_counter()
-            await recorder.record(_interaction(number))
-            times.append(time.perf_counter() - began)
-        return times
-
-    routed = [_seconds(lambda number=number: route(number)) for number in range(_CALLS)]
-    recorded = asyncio.run(record())
-    recorder.close()
-    return {"routing_and_metrics": _quantiles(routed), "durable_row": _quantiles(recorded)}
 
 
 def throughput(home: Any, digest: str, base: Path, users: int) -> dict[str, Any]:
@@ -233,39 +209,10 @@ def _make_adapter(base: Path, folder: Path, seed: int) -> Path:
     return folder
 
 
-def _interaction(number: int) -> Any:
-    from datetime import UTC, datetime
-
-    from ft_assets.serving.recording import Interaction
-
-    return Interaction(
-        inference_id=f"chat-{number}",
-        model="base",
-        address="base",
-        rollout=None,
-        user=None,
-        messages=PROMPTS[0],
-        answer="Return the middle one of the values.",
-        slice="default",
-        prompt_tokens=100,
-        answer_tokens=_TOKENS,
-        latency_ms=1.0,
-        error=None,
-        created_at=datetime.now(UTC),
-    )
-
-
 def _seconds(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def _quantiles(seconds: Sequence[float]) -> dict[str, float]:
-    ordered = sorted(seconds)
-    return {
-        f"p{share}": round(ordered[int(share / 100 * (len(ordered) - 1))] * 1000, 3) for share in (50, 99)
-    }
 
 
 def _round(value: float) -> float:

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 refused by a gate or a check, 2 wrong input, 3 broken envi
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -102,13 +103,16 @@ def curate(
 @click.option(
     "--model", help="Serve the base of this model's recipe (needed when recipes name several bases)."
 )
-def serve(host: str, port: int, model: str | None) -> None:
+@click.option("--vllm", metavar="URL", help="Let the vLLM that runs there do the work; see docs/vllm.md.")
+def serve(host: str, port: int, model: str | None, vllm: str | None) -> None:
     """Serve every released model of one base with an OpenAI-compatible API."""
     from ft_assets.bases.base_models import prepare_base
     from ft_assets.serving.launch import serve as run_service
 
     home = Home()
     base_digest, _ = prepare_base(home, _one_base(model).base)
+    if vllm:
+        os.environ["FT_ASSETS_VLLM_URL"] = vllm  # the server's processes inherit it
     run_service(home, base_digest, host, port)
 
 

@@ -1,6 +1,8 @@
 """What every test may ask for: an empty home, a tiny base, and the recipe of a tiny model."""
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from ft_assets.bases.tiny_base import write_tiny_base
 from ft_assets.recipe import Recipe
 from ft_assets.storage.home import Home
+from ft_assets_tests.postgres import SERVER, fresh_database
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -15,12 +18,15 @@ os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """An empty installation in a temporary folder."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """An empty installation in a temporary folder, its database on the Postgres that `postgres.py` names, if any."""
     for name in ("FT_ASSETS_DATABASE_URL", "FT_ASSETS_SCRATCH", "FT_ASSETS_SECRET_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FT_ASSETS_HOME", str(tmp_path / "home"))
-    return Home(tmp_path / "home")
+    with ExitStack() as stack:
+        if SERVER:
+            monkeypatch.setenv("FT_ASSETS_DATABASE_URL", stack.enter_context(fresh_database(SERVER)))
+        yield Home(tmp_path / "home")
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,9 @@ class Sampler:
 
     def draw(self, logits: Tensor) -> int:
         """Draw from the logits (vocabulary) of one row."""
-        chances = torch.softmax(logits.double().cpu() / self._temperature, 0)
+        logits = logits.double().cpu()
+        # Below the highest first: a temperature near 0 would else make it infinite.
+        chances = torch.softmax((logits - logits.max()) / self._temperature, 0)
         sorted_chances, ids = chances.sort(descending=True, stable=True)
         # A token belongs to the nucleus while the sum before it is below top_p; the first one always does.
         before = sorted_chances.cumsum(0) - sorted_chances

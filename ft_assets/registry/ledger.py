@@ -48,15 +48,6 @@ class Entry:
         return self.details["weight"] if self.on_trial else 0.0
 
 
-def lock(connection: sa.Connection, model: str) -> None:
-    """Let one transaction at a time decide for a model.
-
-    SQLite's write transactions already exclude each other; on Postgres they do not.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"ledger:{model}"))))
-
-
 def append(
     connection: sa.Connection,
     model: str,

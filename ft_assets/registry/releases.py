@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from ft_assets.errors import Refused
 from ft_assets.evaluation.proof import JUDGED
 from ft_assets.evaluation.receipts import Receipt, find_receipt, verify_receipt
-from ft_assets.registry.ledger import lock
 from ft_assets.registry.lineage import lineage_of
 from ft_assets.storage.candidates import Candidate, get_candidate
 from ft_assets.storage.home import Home
@@ -41,7 +40,6 @@ def release(home: Home, model: str, candidate: str) -> Release:
         "released_at": datetime.now(UTC),
     }
     with home.database.write() as connection:
-        lock(connection, model)
         owner = connection.scalar(sa.select(releases.c.candidate).where(releases.c.address == name))
         if owner is None:
             connection.execute(sa.insert(releases).values(row))

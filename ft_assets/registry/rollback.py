@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from ft_assets.errors import Refused, WrongInput
-from ft_assets.registry.ledger import BASE, Entry, append, champion_query, entries, lock
+from ft_assets.registry.ledger import BASE, Entry, append, champion_query, entries
 from ft_assets.registry.routing import OPEN_STATES
 from ft_assets.storage.home import Home
 from ft_assets.storage.releases import Release, find_release, list_releases
@@ -48,7 +48,6 @@ def rollback(home: Home, model: str, to: str | None, by: str, reason: str) -> Ro
     ended = rollout["challenger"] if rollout else None
     details = {"rollout": rollout["id"] if rollout else None, "ended": ended}
     with home.database.write() as connection:
-        lock(connection, model)
         if not _unchanged(connection, model, champion, rollout):
             raise Refused(
                 f"{model} was moved by someone else at the same moment; see `ft-assets history {model}`, "

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ft_assets.errors import FtAssetsError
-from ft_assets.registry.ledger import Action, append, lock
+from ft_assets.registry.ledger import Action, append
 from ft_assets.rollout.evidence import read_evidence
 from ft_assets.rollout.judge import Verdict, judge
 from ft_assets.rollout.rollout import CONTROLLER, Rollout, open_rollout
@@ -49,7 +49,6 @@ def make(home: Home, rollout: Rollout, verdict: Verdict, by: str = CONTROLLER) -
         rollouts.c.id == rollout.id, rollouts.c.state == rollout.state, rollouts.c.step == rollout.step
     )
     with home.database.write() as connection:
-        lock(connection, rollout.model)
         change = sa.update(rollouts).where(unmoved).values(**after, verdict=asdict(verdict))
         if connection.execute(change).rowcount != 1:
             return False

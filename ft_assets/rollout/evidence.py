@@ -147,7 +147,8 @@ def _told(row: Mapping[str, Any], rollout: Rollout, said: Word | None) -> dict[s
 
 @lru_cache(maxsize=10_000)
 def _refuses(answer: str) -> bool:
-    return refusal(answer, _LOOKS_LIKE) is not None
+    # An answer of nothing would else be the quickest and cheapest there is, and worse in no signal.
+    return not answer.strip() or refusal(answer, _LOOKS_LIKE) is not None
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float] | None:

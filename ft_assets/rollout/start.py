@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ft_assets.errors import Refused
 from ft_assets.recipe_rollout import Rollout as Plan
-from ft_assets.registry.ledger import BASE, append, champion_query, lock
+from ft_assets.registry.ledger import BASE, append, champion_query
 from ft_assets.registry.releases import proof_of, release_of
 from ft_assets.registry.routing import OPEN_STATES
 from ft_assets.rollout.rollout import Rollout, rollouts_of
@@ -30,7 +30,6 @@ def start(home: Home, model: str, candidate: str, by: str) -> Rollout:
     chosen = get_candidate(home, model, candidate)
     proof_of(home, chosen)
     with home.database.write() as connection:
-        lock(connection, model)
         champion: str = connection.scalar(sa.select(champion_query(model))) or BASE
         is_open = sa.and_(rollouts.c.model == model, rollouts.c.state.in_(OPEN_STATES))
         present = connection.execute(sa.select(rollouts).where(is_open)).mappings().first()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_assets.errors import Refused
-from ft_assets.serving.engine import EngineThread
+from ft_assets.serving.backend import Backend
 from ft_assets.serving.limits import Limits
 from ft_assets.serving.metrics import ADAPTERS
 from ft_assets.serving.proof import check_proof
@@ -42,7 +42,7 @@ class Adapters:
     def __init__(
         self,
         home: Home,
-        engine: EngineThread,
+        engine: Backend,
         base_digest: str,
         max_bytes: int = Limits.adapter_bytes,
         keep_seconds: float = 600.0,
@@ -125,7 +125,7 @@ class Adapters:
         try:
             folder = await asyncio.to_thread(self._checked, release)
             self._sizes[digest] = (folder / "adapter_model.safetensors").stat().st_size
-            await self._engine.call(lambda engine: engine.add_adapter(digest, folder))
+            await self._engine.add_adapter(digest, folder)
         except Exception as error:
             self._failed_at[digest] = time.monotonic()
             raise AdapterUnavailable(f"{release.address} cannot be loaded: {error}") from error
@@ -159,6 +159,6 @@ class Adapters:
     async def _drop(self, digest: str, loaded: asyncio.Task[None]) -> None:
         if loaded.cancelled() or loaded.exception() is not None:
             return
-        await self._engine.call(lambda engine: engine.drop_adapter(digest))
+        await self._engine.drop_adapter(digest)
         ADAPTERS.dec()
         log.info("adapter %s is dropped", digest[:12])

@@ -15,7 +15,8 @@ from ft_assets.registry.ledger import BASE
 from ft_assets.registry.routing import Arm
 from ft_assets.serving import metrics
 from ft_assets.serving.adapters import Adapters, AdapterUnavailable
-from ft_assets.serving.engine import Busy, EngineFailed, EngineThread
+from ft_assets.serving.backend import Backend
+from ft_assets.serving.engine import Busy, EngineFailed
 from ft_assets.serving.recording import Interaction, Recorder
 from ft_assets.serving.routes import Choice, Routes
 from ft_assets.sources.example import Message
@@ -96,12 +97,12 @@ class Answer:
 class Answerer:
     """Makes answers with the engine, and records every one of them."""
 
-    def __init__(self, engine: EngineThread, adapters: Adapters, routes: Routes, recorder: Recorder) -> None:
+    def __init__(self, engine: Backend, adapters: Adapters, routes: Routes, recorder: Recorder) -> None:
         self._engine = engine
         self._adapters = adapters
         self._routes = routes
         self._recorder = recorder
-        self._rows: set[asyncio.Task[None]] = set()
+        self._shadows: set[asyncio.Task[None]] = set()
 
     async def tokens(self, answer: Answer) -> AsyncGenerator[Token, None]:
         """Tokens as they are made; ends once the answer is recorded. Closing it stops the work.
@@ -122,13 +123,13 @@ class Answerer:
             raise
         except (EngineFailed, AdapterUnavailable) as error:
             answer.error = str(error)
-            await self._close(answer, "error")
+            self._close(answer, "error")
             raise
         except (asyncio.CancelledError, GeneratorExit):
             answer.error = CLIENT_LEFT
-            self._close(answer, "cancelled")  # not awaited: nothing may be awaited in a cancelled task
+            self._close(answer, "cancelled")
             raise
-        await self._close(answer, "ok")
+        self._close(answer, "ok")
         if answer.choice.shadow is not None:
             self._mirror(answer, answer.choice.shadow)
 
@@ -174,8 +175,8 @@ class Answerer:
         shadow.pair, shadow.streamed, shadow.created_at = answer.inference_id, False, datetime.now(UTC)
         shadow.started, shadow.first_token_seconds = time.perf_counter(), None
         task = asyncio.create_task(self._shadow(shadow, challenger))
-        self._rows.add(task)
-        task.add_done_callback(self._rows.discard)
+        self._shadows.add(task)
+        task.add_done_callback(self._shadows.discard)
 
     async def _shadow(self, shadow: Answer, challenger: Arm) -> None:
         status = "ok"
@@ -193,11 +194,11 @@ class Answerer:
                 return
             shadow.error, status = str(error), "error"
         metrics.SHADOWS.labels(challenger.address, status).inc()
-        await self._recorder.record(shadow.interaction())
+        self._recorder.record(shadow.interaction())
 
     async def finish(self) -> None:
-        """Wait for rows that are being written."""
-        await asyncio.gather(*self._rows, return_exceptions=True)
+        """Wait for the answers in the shadow."""
+        await asyncio.gather(*self._shadows, return_exceptions=True)
 
     def _note_broken(self, answer: Answer, error: str) -> None:
         """Leave a row of the challenger's failure: the rollout must see it, though the user does not."""
@@ -205,10 +206,7 @@ class Answerer:
         metrics.FALLBACKS.labels(answer.address).inc()
         self._close(answer.again(error), "error")
 
-    def _close(self, answer: Answer, status: str) -> asyncio.Task[None]:
+    def _close(self, answer: Answer, status: str) -> None:
         metrics.count(answer.address, status, answer.prompt_tokens, answer.answer_tokens)
         metrics.observe(answer.address, time.perf_counter() - answer.started, answer.first_token_seconds)
-        row = asyncio.create_task(self._recorder.record(answer.interaction()))
-        self._rows.add(row)
-        row.add_done_callback(self._rows.discard)
-        return row
+        self._recorder.record(answer.interaction())

@@ -15,11 +15,14 @@ from ft_assets.serving import responses
 from ft_assets.serving.access import Access, caller_of
 from ft_assets.serving.body import read_body
 from ft_assets.serving.feedback import Feedback
+from ft_assets.serving.intake import Intake
 from ft_assets.serving.keys import ApiKey
 from ft_assets.serving.live_door import BrowserDoor
 from ft_assets.serving.live_view import LiveView
+from ft_assets.serving.openapi import document
 from ft_assets.serving.problems import ApiProblem, answer_crash, answer_problem
 from ft_assets.serving.requests import ChatRequest, FeedbackRequest, TextRequest
+from ft_assets.serving.shapes import FeedbackStored
 
 if TYPE_CHECKING:  # it brings torch, which BentoML's supervisor shall not load
     from ft_assets.serving.runtime import Runtime
@@ -42,10 +45,11 @@ def build_app(file_keys: tuple[ApiKey, ...]) -> Starlette:
         Route("/v1/models", _models, methods=["GET"]),
         Route("/v1/models/{name}", _model, methods=["GET"]),
         Route("/v1/feedback", _feedback, methods=["POST"]),
+        Route("/openapi.json", _document, methods=["GET"]),
         *LiveView().routes(),
     ]
     handlers = {ApiProblem: answer_problem, HTTPException: _answer_http, Exception: answer_crash}
-    guards = [Middleware(BrowserDoor), Middleware(Access, keys)]
+    guards = [Middleware(Intake), Middleware(BrowserDoor), Middleware(Access, keys)]
     app = Starlette(routes=routes, middleware=guards, exception_handlers=handlers)
     return app
 
@@ -84,9 +88,15 @@ async def _feedback(request: Request) -> Response:
         received_at=datetime.now(UTC),
     )
     made = await runtime.recorder.feedback(given)
+    told: FeedbackStored = {"inference_id": body.inference_id, "stored": made is not None}
     if made is None:  # it waits on disk for the database
-        return JSONResponse({"inference_id": body.inference_id, "stored": False, "queued": True}, 202)
-    return JSONResponse({"inference_id": body.inference_id, "stored": True, "duplicate": not made})
+        return JSONResponse({**told, "queued": True}, 202)
+    return JSONResponse({**told, "duplicate": not made})
+
+
+async def _document(request: Request) -> Response:
+    runtime = _runtime(request)  # no scope is asked for: it says nothing that the source does not
+    return JSONResponse(document(runtime.limits.body_bytes, runtime.prompts.max_tokens))
 
 
 async def _answer_http(_: Request, error: Exception) -> Response:

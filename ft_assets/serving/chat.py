@@ -17,17 +17,18 @@ from ft_assets.serving.access import Caller, caller_of
 from ft_assets.serving.adapters import AdapterUnavailable
 from ft_assets.serving.answers import Answer, Answerer, new_inference_id
 from ft_assets.serving.body import read_body
+from ft_assets.serving.chat_format import ChatFormat
 from ft_assets.serving.engine import Busy, EngineFailed
 from ft_assets.serving.problems import ApiProblem
 from ft_assets.serving.prompts import Prompts
-from ft_assets.serving.requests import ChatRequest, TextRequest
-from ft_assets.serving.responses import ChatFormat, Format, TextFormat
+from ft_assets.serving.requests import MAX_SLICE, ChatRequest, TextRequest
 from ft_assets.serving.routes import Choice, Routes
+from ft_assets.serving.text_format import TextFormat
 from ft_assets.sources.example import Message
 from ft_assets.storage.pseudonyms import Pseudonyms
 
-MAX_SLICE = 64
 T = TypeVar("T")
+Format = ChatFormat | TextFormat
 
 
 class ClientLeft(Exception):
@@ -50,7 +51,7 @@ class Chat:
         """Answer one request.
 
         Raises:
-            ApiProblem: 400, 403, 404, 413, 415 for a wrong request; 429 when too many wait; 500, 503 for ours.
+            ApiProblem: 400, 403, 404, 408, 413, 415 for a wrong request; 429 when too many wait; 500, 503 for ours.
         """
         started = time.perf_counter()
         try:
@@ -60,8 +61,8 @@ class Chat:
         except ApiProblem:
             metrics.REQUESTS.labels("none", "invalid").inc()
             raise
-        form = (ChatFormat if isinstance(body, ChatRequest) else TextFormat)(self._prompts.spell)
-        tokens = traces.followed(self._answerer.tokens(answer), answer)
+        form = self._form(body)
+        tokens = traces.followed(self._answerer.tokens(answer), answer, http.headers)
         try:
             if body.stream:
                 # Headers wait for the first token: only then is it certain who answers.
@@ -86,7 +87,7 @@ class Chat:
             messages=messages,
             adapter=None,
             max_new_tokens=self._prompts.room(len(ids), body.limit() or choice.settings.max_new_tokens),
-            temperature=body.temperature or 0.0,
+            temperature=body.heat(),
             top_p=1.0 if body.top_p is None else body.top_p,
             seed=body.seed,
             stop=body.stops(),
@@ -102,8 +103,12 @@ class Chat:
         if isinstance(body, TextRequest):
             return [Message(role="user", content=body.text())], await self._prompts.of_text(body.text())
         messages = [turn.message() for turn in body.messages]
-        tools = [] if body.tool_choice == "none" else body.tools or []
-        return messages, await self._prompts.of_chat(messages, tools)
+        return messages, await self._prompts.of_chat(messages, body.offered())
+
+    def _form(self, body: ChatRequest | TextRequest) -> Format:
+        if isinstance(body, TextRequest):
+            return TextFormat(self._prompts.spell)
+        return ChatFormat(self._prompts.spell, body.tool_names())
 
     def _choose(self, http: HttpRequest, model: str, sticky: str, caller: Caller) -> Choice:
         picture = self._routes.picture
@@ -143,11 +148,11 @@ async def _events(
     if opening := form.first(answer):
         yield opening
     try:
-        if first is not None and _says_something(first):
-            yield form.token(answer, first)
+        if first is not None and (said := form.token(answer, first)):
+            yield said
         async for token in tokens:
-            if _says_something(token):
-                yield form.token(answer, token)
+            if said := form.token(answer, token):
+                yield said
     except EngineFailed as error:  # too late for a status: OpenAI's clients raise on this event
         yield responses.event(_problem(error).body())
         return
@@ -155,10 +160,6 @@ async def _events(
     if usage:
         yield form.usage(answer)
     yield responses.DONE
-
-
-def _says_something(token: Token) -> bool:
-    return bool(token.text) or token.odds is not None
 
 
 def _slice(http: HttpRequest) -> str:

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ft_assets.errors import WrongInput
@@ -60,7 +61,7 @@ class _Ticket:
 
 
 class EngineThread:
-    """Runs an engine. Start it before use, stop it after.
+    """Runs an engine; a `Backend`. Start it before use, stop it after.
 
     Args:
         engine: from here on touched by this thread only.
@@ -90,13 +91,21 @@ class EngineThread:
         """Begin to answer."""
         self._thread.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Give up whatever runs or waits, and end the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
         if self._thread.is_alive():
-            self._thread.join()
+            await asyncio.to_thread(self._thread.join)
+
+    async def add_adapter(self, name: str, folder: Path) -> None:
+        """Load an adapter. Raises what `Engine.add_adapter` raises, or EngineFailed."""
+        await self.call(lambda engine: engine.add_adapter(name, folder))
+
+    async def drop_adapter(self, name: str) -> None:
+        """Forget an adapter. Raises what `Engine.drop_adapter` raises, or EngineFailed."""
+        await self.call(lambda engine: engine.drop_adapter(name))
 
     async def call(self, work: Callable[[Engine], T]) -> T:
         """Let the engine's thread do something between two steps, and return what it returns."""
@@ -148,7 +157,7 @@ class EngineThread:
             raise EngineFailed("the engine is not running")
 
     def _run(self) -> None:
-        decoding = self._engine.start()
+        decoding = self._engine.start(reuse=True)
         while self._wait_for_work():
             self._answer_calls()  # a new adapter must not wait for the end of a long answer
             try:

@@ -13,6 +13,9 @@ from ft_assets.serving.problems import ApiProblem
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import feedback, interactions
 
+UNKNOWN = "unknown_inference"
+"""Code of the problem that no answer has the id, or not for this sender."""
+
 
 @dataclass(frozen=True)
 class Feedback:
@@ -52,29 +55,52 @@ def store_feedback(home: Home, given: Feedback, patience: float | None = None) -
         patience: seconds to wait for a locked database.
 
     Raises:
+        ApiProblem: see `insert_feedback`.
+    """
+    with home.database.write(patience) as connection:
+        address = insert_feedback(connection, given)
+    count_feedback(address, given)
+    return address is not None
+
+
+def insert_feedback(connection: sa.Connection, given: Feedback) -> str | None:
+    """Store feedback in a transaction of the caller's; returns who gave the answer, or None if the row was there.
+
+    Raises:
         ApiProblem: 404 no such answer, or one given to another key; 409 the idempotency key was used before, for
-            other feedback.
+            other feedback. Nothing is written then, and the transaction may go on.
     """
     names = ("model", "address", "api_key")
     about = sa.select(*(interactions.c[name] for name in names)).where(
         interactions.c.inference_id == given.inference_id
     )
-    with home.database.write(patience) as connection:
-        answered = connection.execute(about).mappings().first()
-        if answered is None or not (given.any_answer or answered["api_key"] == given.api_key):
-            raise ApiProblem(
-                404,
-                "no answer has this inference_id; it is the `id` of a completion that was given to you",
-                param="inference_id",
-                code="unknown_inference",
-            )
-        row = _row(given, answered["model"])
-        made = connection.execute(_insert_once(connection, row)).rowcount == 1
-        if not made:
-            _refuse_another(connection, row)
-    if made:
-        FEEDBACK.labels(answered["address"], given.kind).inc()
-    return made
+    answered = connection.execute(about).mappings().first()
+    if answered is None or not (given.any_answer or answered["api_key"] == given.api_key):
+        raise ApiProblem(
+            404,
+            "no answer has this inference_id; it is the `id` of a completion that was given to you",
+            param="inference_id",
+            code=UNKNOWN,
+        )
+    row = _row(given, answered["model"])
+    insert = insert_once(connection, feedback, "idempotency_key").values(row)
+    # Not `rowcount`, which Postgres does not tell of an insert.
+    if connection.execute(insert.returning(feedback.c.idempotency_key)).first() is not None:
+        return answered["address"]
+    _refuse_another(connection, row)
+    return None
+
+
+def count_feedback(address: str | None, given: Feedback) -> None:
+    """Count what `insert_feedback` has returned, once it is committed."""
+    if address is not None:
+        FEEDBACK.labels(address, given.kind).inc()
+
+
+def insert_once(connection: sa.Connection, table: sa.Table, key: str) -> sa.Insert:
+    """An insert that leaves out rows whose key is there."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing(index_elements=[key])
 
 
 def _row(given: Feedback, model: str) -> dict[str, Any]:
@@ -88,11 +114,6 @@ def _own_key(given: Feedback) -> str:
     if given.api_key is None:
         return given.idempotency_key
     return hashlib.sha256(f"{given.api_key}\0{given.idempotency_key}".encode()).hexdigest()
-
-
-def _insert_once(connection: sa.Connection, row: dict[str, Any]) -> sa.Insert:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return insert(feedback).values(row).on_conflict_do_nothing(index_elements=["idempotency_key"])
 
 
 def _refuse_another(connection: sa.Connection, row: dict[str, Any]) -> None:

@@ -20,6 +20,10 @@ from ft_assets.storage.home import Home
 
 START_SECONDS = 180.0
 STOP_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection is kept. Longer than clients and proxies keep theirs (OpenAI's client 5 s, nginx 60 s),
+so that they close it: a server that does so just as a request is on its way, as uvicorn would after 5 s, resets it."""
+
 CANNOT_START = "the service cannot start:"
 """Marks the line of the log that says why."""
 _SERVICE = "ft_assets.serving.service:Service"
@@ -134,9 +138,10 @@ class Server:
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "bentoml", "serve", _SERVICE]
+        timeouts = ["--timeout-keep-alive", str(KEEP_ALIVE_SECONDS)]
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
-                [*command, "--host", self._host, "--port", str(self._port)],
+                [*command, "--host", self._host, "--port", str(self._port), *timeouts],
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -20,7 +20,9 @@ WAITING = Gauge("ft_assets_waiting_requests", "Waiting for the engine.", multipr
 ADAPTERS = Gauge("ft_assets_loaded_adapters", "Adapters in memory.", multiprocess_mode="livesum")
 FALLBACKS = Counter("ft_assets_fallbacks", "Answered by the champion for a broken challenger.", ["address"])
 RECORDING_FAILURES = Counter("ft_assets_recording_failures", "Answers that could not be recorded.")
-SPOOLED = Counter("ft_assets_spooled_rows", "Rows that went to disk because the database was away.")
+JOURNAL = Gauge(
+    "ft_assets_journal_bytes", "Rows on disk that wait for the database.", multiprocess_mode="livesum"
+)
 SHADOWS = Counter(
     "ft_assets_shadows", "Mirrored requests, by the challenger and how it went.", ["address", "status"]
 )

@@ -6,6 +6,8 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ft_assets.serving.shapes import ErrorBody
+
 MAX_SHOWN = 200
 """Characters of a caller's own text that a message repeats."""
 
@@ -37,7 +39,7 @@ class ApiProblem(Exception):
         self.code = code
         self.headers = dict(headers or {})
 
-    def body(self) -> dict[str, dict[str, str | None]]:
+    def body(self) -> ErrorBody:
         """`{"error": {message, type, param, code}}`."""
         kind = "server_error" if self.status >= 500 else _TYPES.get(self.status, "invalid_request_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}

@@ -6,14 +6,29 @@ Unknown fields are ignored, because OpenAI's clients send many; known fields mus
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from ft_assets.sources.example import Message, Role
 
 MAX_TEXT = 20_000
 """Characters of one piece of feedback."""
 
+MAX_SLICE = 64
+"""Characters of the header `x-ft-slice`."""
+
 Stop = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+def _finite(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what pydantic's parser takes and JSON has not: `NaN`, and numbers that no float can hold."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise ValueError("NaN and infinite numbers are not JSON") from error
+    return value
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_finite)]
 
 
 class _Body(BaseModel):
@@ -30,21 +45,17 @@ class TextPart(_Body):
 class Turn(_Body):
     """One message. `content` is text, a list of text parts, or null for an assistant's tool calls."""
 
-    role: Role
+    role: Role | Literal["developer"]
     content: str | list[TextPart] | None = None
-    tool_calls: list[dict[str, Any]] | None = None
-
-    @field_validator("role", mode="before")
-    @classmethod
-    def _developer_is_system(cls, role: Any) -> Any:
-        return "system" if role == "developer" else role
+    tool_calls: list[JsonObject] | None = None
 
     def message(self) -> Message:
         """The same turn as training and evaluation know it."""
         parts = self.content
         text = "".join(part.text for part in parts) if isinstance(parts, list) else parts or ""
         calls = json.dumps(self.tool_calls, sort_keys=True) if self.tool_calls else None
-        return Message(role=self.role, content=text, tool_calls=calls)
+        role = "system" if self.role == "developer" else self.role
+        return Message(role=role, content=text, tool_calls=calls)
 
 
 class StreamOptions(_Body):
@@ -65,21 +76,25 @@ class _Wanted(_Body):
     top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
-    n: int | None = None
+    n: Literal[1] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
 
-    @field_validator("n")
+    @field_validator("n", mode="before")
     @classmethod
-    def _one_answer(cls, n: int | None) -> int | None:
-        if n not in (None, 1):
+    def _one_answer(cls, n: Any) -> Any:
+        if n is not None and not (type(n) is int and n == 1):  # true == 1, too
             raise ValueError("one answer a request is given; send the request again for another")
         return n
 
     def limit(self) -> int | None:
         """Most tokens wanted."""
         return self.max_tokens
+
+    def heat(self) -> float:
+        """The temperature to sample at; 0 takes the likeliest token."""
+        return self.temperature or 0.0
 
     def stops(self) -> tuple[str, ...]:
         """Texts that end the answer."""
@@ -97,8 +112,27 @@ class ChatRequest(_Wanted):
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
-    tools: list[dict[str, Any]] | None = Field(None, max_length=128)
+    tools: list[JsonObject] | None = Field(None, max_length=128)
     tool_choice: Literal["none", "auto"] | None = None
+
+    @field_validator("tool_choice", mode="before")
+    @classmethod
+    def _not_forced(cls, choice: Any) -> Any:
+        if choice == "required" or isinstance(choice, dict):
+            raise ValueError(
+                'a call cannot be forced, as nothing holds the model to one; send "auto", and ask for the call in words'
+            )
+        return choice
+
+    def offered(self) -> list[dict[str, Any]]:
+        """The tools that the answer may call."""
+        return [] if self.tool_choice == "none" else self.tools or []
+
+    def tool_names(self) -> frozenset[str]:
+        """Names of the tools that the answer may call; what has no name cannot be called."""
+        described = [tool.get("function") for tool in self.offered()]
+        names = [body.get("name") for body in described if isinstance(body, dict)]
+        return frozenset(name for name in names if isinstance(name, str))
 
     def limit(self) -> int | None:
         """Most tokens wanted; the newer name wins."""
@@ -132,9 +166,9 @@ _THUMBS = {True: "up", False: "down", "up": "up", "down": "down"}
 class FeedbackRequest(_Body):
     """`POST /v1/feedback`. After validation a thumb's value is `up` or `down`."""
 
-    inference_id: str = Field(min_length=1, max_length=40)
+    inference_id: str = Field(min_length=1, max_length=40, pattern=r"^[\x21-\x7e]+$")
     kind: FeedbackKind
-    value: bool | str | None = Field(None, validate_default=True)
+    value: bool | Annotated[str, Field(max_length=MAX_TEXT)] | None = Field(None, validate_default=True)
     idempotency_key: str = Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")
     user: str | None = None
 
@@ -155,5 +189,7 @@ class FeedbackRequest(_Body):
         if kind == "escalation" and value is None:
             return None
         if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
-            raise ValueError(f"a {kind} is a text of 1 to {MAX_TEXT} characters")
+            raise ValueError(f"of kind {kind!r} it is a text of 1 to {MAX_TEXT} characters")
+        if "\0" in value:  # Postgres stores none
+            raise ValueError("it has no NUL characters")
         return value

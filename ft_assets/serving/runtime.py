@@ -5,18 +5,22 @@ import logging
 import os
 import signal
 from contextlib import suppress
+from pathlib import Path
 
 from ft_assets.errors import BrokenEnvironment
 from ft_assets.evaluation.generation import Engine
 from ft_assets.serving import traces
 from ft_assets.serving.adapters import Adapters
 from ft_assets.serving.answers import Answerer
+from ft_assets.serving.backend import Backend
 from ft_assets.serving.chat import Chat
 from ft_assets.serving.engine import EngineThread
 from ft_assets.serving.limits import Limits, read_limits
 from ft_assets.serving.prompts import Prompts
 from ft_assets.serving.recording import Recorder
 from ft_assets.serving.routes import Picture, Routes
+from ft_assets.serving.vllm_base import Wanted
+from ft_assets.serving.vllm_engine import VllmEngine
 from ft_assets.storage.home import Home
 from ft_assets.storage.pseudonyms import Pseudonyms
 
@@ -24,13 +28,14 @@ log = logging.getLogger(__name__)
 
 BASE_ENV = "FT_ASSETS_BASE"
 LAUNCHER_ENV = "FT_ASSETS_LAUNCHER"
+VLLM_ENV = "FT_ASSETS_VLLM_URL"
 
 
 class Runtime:
     """One worker's state. Make it with `start`, inside a running event loop."""
 
     def __init__(
-        self, home: Home, engine: EngineThread, prompts: Prompts, base_digest: str, limits: Limits
+        self, home: Home, engine: Backend, prompts: Prompts, base_digest: str, limits: Limits
     ) -> None:
         self.home = home
         self.limits = limits
@@ -48,19 +53,20 @@ class Runtime:
     async def start(cls, home: Home) -> "Runtime":
         """Load the base that `FT_ASSETS_BASE` names, and every adapter that is routed.
 
+        With `FT_ASSETS_VLLM_URL` the vLLM there has the base, and no weights are loaded here.
+
         Raises:
-            BrokenEnvironment, Refused: no base is named, or its bytes are missing or changed.
+            BrokenEnvironment, Refused: no base is named, its bytes are missing or changed, or vLLM serves another.
+            EngineFailed: vLLM does not answer.
         """
         digest = os.environ.get(BASE_ENV)
         if not digest:
             raise BrokenEnvironment(f"{BASE_ENV} names no base; start the service with `ft-assets serve`")
         base = await asyncio.to_thread(home.artifacts.path, "bases", digest)
-        engine = await asyncio.to_thread(Engine.load, base)
         limits = read_limits()
+        prompts = Prompts(base, limits.tokens)
         traces.set_up()
-        thread = EngineThread(engine, max_waiting=limits.waiting)
-        runtime = cls(home, thread, Prompts(base, limits.tokens), digest, limits)
-        runtime.engine.start()
+        runtime = cls(home, await _engine(base, limits, prompts), prompts, digest, limits)
         await runtime.routes.refresh()
         await runtime.adapters.settled()
         runtime._tasks = [
@@ -80,14 +86,24 @@ class Runtime:
         """End every thread and task; rows that are being written are written."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.to_thread(self.engine.stop)
+        await self.engine.stop()
         await self.answerer.finish()
         await asyncio.to_thread(self.recorder.close)
         self.prompts.close()
+        await asyncio.to_thread(traces.tear_down)
 
     def _follow(self, picture: Picture) -> None:
         self.engine.max_batch = picture.max_batch()
         self.adapters.follow(picture.routed())
+
+
+async def _engine(base: Path, limits: Limits, prompts: Prompts) -> Backend:
+    """What answers: the vLLM that the environment names, or an engine in this process."""
+    if url := os.environ.get(VLLM_ENV):
+        return await VllmEngine.connect(url, Wanted(base, prompts.max_tokens), limits.waiting)
+    thread = EngineThread(await asyncio.to_thread(Engine.load, base), max_waiting=limits.waiting)
+    thread.start()
+    return thread
 
 
 def stop_server() -> None:

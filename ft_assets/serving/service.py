@@ -11,8 +11,10 @@ import logging
 
 import bentoml  # noqa: TID253 (only BentoML's own processes import this module)
 
+from ft_assets.serving import connections
 from ft_assets.serving.access import read_keys
 from ft_assets.serving.app import build_app
+from ft_assets.serving.closed import Closed
 from ft_assets.serving.launch import CANNOT_START
 from ft_assets.storage.home import Home
 
@@ -22,6 +24,7 @@ FIRST_BYTE_SECONDS = 180
 """A request that gets no first byte within this time is given up with 504. BentoML keeps something of each request for
 as long, about 5 KB, so more would cost memory."""
 
+connections.use()
 app = build_app(read_keys())
 
 
@@ -52,3 +55,6 @@ class Service:
 
     async def __is_alive__(self) -> bool:
         return app.state.runtime.alive
+
+
+Service.add_asgi_middleware(Closed)  # type: ignore[arg-type]  # BentoML takes a class, and its types say otherwise

@@ -162,6 +162,7 @@ def test_sampling_is_repeatable_by_seed_whatever_else_is_in_the_batch(engine: En
 def test_tiny_nucleus_and_zero_temperature_are_greedy(engine: Engine) -> None:
     greedy = engine.generate([ask("hello", "one")])
     assert engine.generate([ask("hello", "one", temperature=1.0, top_p=1e-9)]) == greedy
+    assert engine.generate([ask("hello", "one", temperature=5e-324)]) == greedy, "the least above 0"
 
 
 def test_adapters_come_and_go_while_a_decode_is_suspended(

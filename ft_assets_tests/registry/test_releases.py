@@ -17,6 +17,7 @@ from ft_assets.storage.keys import address
 from ft_assets.storage.records import find_record, write_record
 from ft_assets.storage.releases import list_releases
 from ft_assets.storage.tables import receipts
+from ft_assets_tests.postgres import about_sqlite
 from ft_assets_tests.registry.attempts import attempt, hold, passed
 from ft_assets_tests.storage.test_costs import expense
 
@@ -133,6 +134,7 @@ def test_forged_verdict_column_is_refused(home: Home, recipe: Recipe) -> None:
     refused(home, candidate.key)
 
 
+@about_sqlite
 def test_receipt_of_another_installation_is_refused(home: Home, recipe: Recipe, tmp_path) -> None:
     candidate, body = attempt(home, recipe, "one")
     stranger = Home(tmp_path / "stranger")

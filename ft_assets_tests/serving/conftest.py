@@ -8,11 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from ft_assets.recipe import Base
 from ft_assets.serving.keys import add_key
 from ft_assets.serving.launch import Server
 from ft_assets.storage.home import Home
+from ft_assets.storage.tables import interactions
 from ft_assets_tests.serving.factory import make_adapter, release_adapter
 
 # Torch in two processes on two cores: threads that wait for each other by spinning cost more than they bring.
@@ -85,6 +87,15 @@ def until(holds: Callable[[], object], seconds: float = 5.0) -> float:
         assert time.monotonic() - began < seconds, "it did not happen in time"
         time.sleep(0.02)
     return time.monotonic() - began
+
+
+def recorded(home: Home, inference_id: str) -> dict:
+    """The row of an answer, which arrives a moment after the answer."""
+    query = sa.select(interactions).where(interactions.c.inference_id == inference_id)
+    until(lambda: home.database.row(query))
+    row = home.database.row(query)
+    assert row is not None
+    return row
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ def thread(installation: Installation) -> Iterator[EngineThread]:
     thread = EngineThread(Engine.load(installation.folder))
     thread.start()
     yield thread
-    thread.stop()
+    asyncio.run(thread.stop())
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from ft_assets.storage.tables import interactions
-from ft_assets_tests.serving.conftest import PROMPT, Api, Installation, until
+from ft_assets_tests.serving.conftest import PROMPT, Api, Installation, recorded, until
 from ft_assets_tests.serving.factory import promote
 
 
@@ -24,13 +24,6 @@ def addresses(api: Api, installation: Installation) -> list[str]:
     promote(installation.home, "chat", names[0])
     until(lambda: (api.model("chat") or {}).get("champion") == names[0])
     return names
-
-
-def recorded(installation: Installation, inference_id: str) -> dict:
-    query = sa.select(interactions).where(interactions.c.inference_id == inference_id)
-    row = installation.home.database.row(query)
-    assert row is not None
-    return row
 
 
 def test_the_openai_client_gets_an_answer_that_names_its_adapter(
@@ -50,7 +43,7 @@ def test_the_openai_client_gets_an_answer_that_names_its_adapter(
     assert answer.usage is not None
     assert answer.usage.completion_tokens <= 7
     assert answer.choices[0].finish_reason in ("stop", "length")
-    row = recorded(installation, answer.id)
+    row = recorded(installation.home, answer.id)
     assert (row["model"], row["address"], row["slice"]) == ("chat", addresses[0], "json")
     assert (row["answer"], row["messages"]) == (answer.choices[0].message.content, PROMPT)
     assert (row["prompt_tokens"], row["answer_tokens"]) == (
@@ -71,7 +64,7 @@ def test_a_stream_has_the_same_text_and_is_recorded_before_it_ends(
     for chunk in stream:
         assert chunk.model == addresses[0]
         if chunk.choices and chunk.choices[0].finish_reason:
-            assert recorded(installation, chunk.id)["answer"] == text
+            assert recorded(installation.home, chunk.id)["answer"] == text
         text += "".join(choice.delta.content or "" for choice in chunk.choices)
         usage = chunk.usage or usage
     assert text == whole.choices[0].message.content
@@ -86,7 +79,7 @@ def test_users_are_never_stored_in_clear(api: Api, installation: Installation, a
         headers={"x-ft-user": "bob@example.org"},
     )
     for user, answer in names.items():
-        row = recorded(installation, answer.json()["id"])
+        row = recorded(installation.home, answer.json()["id"])
         assert len(row["user"]) == 64
         assert user not in json.dumps(row, default=str)
         assert user not in api.server.log.read_text()
@@ -220,9 +213,7 @@ def test_a_client_that_leaves_frees_its_place_and_its_answer_is_recorded_as_cut_
     ):
         inference_id = stream.headers["x-ft-inference-id"]
         next(stream.iter_lines())
-    query = sa.select(interactions).where(interactions.c.inference_id == inference_id)
-    until(lambda: installation.home.database.row(query))
-    row = recorded(installation, inference_id)
+    row = recorded(installation.home, inference_id)
     assert row["error"] == "the client closed the connection"
     assert row["answer_tokens"] < 4_000
     assert api.ask("base", max_tokens=1).elapsed.total_seconds() < 5

@@ -4,10 +4,8 @@ import math
 
 import openai
 import pytest
-import sqlalchemy as sa
 
-from ft_assets.storage.tables import interactions
-from ft_assets_tests.serving.conftest import PROMPT, Api, Installation
+from ft_assets_tests.serving.conftest import PROMPT, Api, Installation, recorded
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +20,7 @@ def test_a_text_is_gone_on_with_as_it_is(client: openai.OpenAI, api: Api, instal
     assert whole.usage is not None and whole.usage.completion_tokens <= 8
     chat = api.ask("base", messages=[{"role": "user", "content": "Once upon"}], max_tokens=8).json()
     assert whole.usage.prompt_tokens < chat["usage"]["prompt_tokens"]  # no template around it
-    query = sa.select(interactions).where(interactions.c.inference_id == whole.id)
-    row = installation.home.database.row(query)
-    assert row is not None and row["messages"] == [{"role": "user", "content": "Once upon"}]
+    assert recorded(installation.home, whole.id)["messages"] == [{"role": "user", "content": "Once upon"}]
 
 
 def test_a_streamed_text_is_the_same_text(client: openai.OpenAI):

@@ -18,7 +18,7 @@ def thread(installation: Installation) -> Iterator[EngineThread]:
 
     thread = EngineThread(Engine.load(installation.folder), max_batch=4, max_waiting=3)
     yield thread
-    thread.stop()
+    asyncio.run(thread.stop())
 
 
 def request(text: str = "hello", adapter: str | None = None, tokens: int = 5):
@@ -38,7 +38,7 @@ def test_what_waits_is_decoded_together_and_each_gets_its_own_answer(
         thread.start()
         for adapter in installation.adapters[:2]:
             folder = installation.home.artifacts.path("adapters", adapter)
-            await thread.call(lambda engine, name=adapter, folder=folder: engine.add_adapter(name, folder))
+            await thread.add_adapter(adapter, folder)
         wanted = [request("one", None), request("a longer one", installation.adapters[0])]
         wanted.append(request("two", installation.adapters[1]))
         alone = [await answer(thread, each) for each in wanted]
@@ -96,7 +96,7 @@ def test_stopping_fails_what_runs_and_refuses_what_comes(thread: EngineThread):
         thread.start()
         running = asyncio.create_task(answer(thread, request(tokens=4_000)))
         await thread.call(lambda engine: engine.adapters)
-        await asyncio.to_thread(thread.stop)
+        await thread.stop()
         with pytest.raises(EngineFailed):
             await running
         with pytest.raises(EngineFailed):

@@ -35,6 +35,20 @@ def test_feedback_sent_many_times_at_once_is_one_row(api: Api, installation: Ins
     assert len(row["author"]) == 64
 
 
+def test_feedback_that_comes_as_soon_as_its_answer_finds_it(api: Api, installation: Installation):
+    for number in range(200):
+        answer = api.ask("base", max_tokens=1).json()["id"]
+        body = {
+            "inference_id": answer,
+            "kind": "thumb",
+            "value": True,
+            "idempotency_key": f"at-once-{number}",
+        }
+        reply = api.http.post("/v1/feedback", json=body)
+        assert (reply.status_code, reply.json()["stored"]) == (200, True)
+    assert len(stored(installation, "at-once-199")) == 1
+
+
 def test_a_thumb_is_stored_in_one_form_and_an_escalation_without_words(
     api: Api, installation: Installation, inference_id: str
 ):

@@ -11,8 +11,8 @@ from ft_assets.errors import WrongInput
 from ft_assets.serving.keys import active_keys, add_key, list_keys, revoke_key
 from ft_assets.serving.rates import Rates
 from ft_assets.storage.home import Home
-from ft_assets.storage.tables import api_keys, feedback, interactions
-from ft_assets_tests.serving.conftest import Guarded, until
+from ft_assets.storage.tables import api_keys, feedback
+from ft_assets_tests.serving.conftest import Guarded, recorded, until
 
 
 def test_a_key_is_stored_only_as_a_hash(home: Home) -> None:
@@ -81,8 +81,7 @@ def test_one_keys_answers_are_closed_to_another_but_not_to_an_admin(guarded: Gua
     assert refused.status_code == unknown.status_code == 404
     assert refused.json() == unknown.json()
     assert guarded.thumb("root", answer, "k1").status_code == 200
-    row = guarded.home.database.row(sa.select(interactions).where(interactions.c.inference_id == answer))
-    assert row is not None and row["api_key"] == guarded.keys["ann"][0]
+    assert recorded(guarded.home, answer)["api_key"] == guarded.keys["ann"][0]
 
 
 def test_two_keys_may_use_the_same_idempotency_key(guarded: Guarded) -> None:

@@ -102,6 +102,6 @@ def test_a_server_that_cannot_start_ends_and_says_why(installation: Installation
     empty = installation.home.artifacts.write(
         "bases", lambda folder: (folder / "config.json").write_text("{}")
     )
-    with pytest.raises(BrokenEnvironment, match=r"did not start; ValueError: .*model_type.*server.log"):
+    with pytest.raises(BrokenEnvironment, match=r"did not start; ValueError: .*tokenizer.*server.log"):
         Server(installation.home, empty).__enter__()
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before

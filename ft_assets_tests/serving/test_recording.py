@@ -1,126 +1,328 @@
-"""Recording must never cost an answer, and a log must never hold what users said."""
+"""Recording must never cost an answer, every row arrives once, and a log must never hold what users said."""
 
 import asyncio
 import logging
-import threading
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from ft_assets.serving import recording
 from ft_assets.serving.feedback import Feedback
+from ft_assets.serving.metrics import RECORDING_FAILURES
+from ft_assets.serving.problems import ApiProblem
 from ft_assets.serving.recording import Interaction, Recorder
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import feedback, interactions
 
 
-def interaction(name: str = "chat-1") -> Interaction:
-    return Interaction(
-        inference_id=name,
-        model="m",
-        address="base",
-        rollout=None,
-        user="0" * 64,
-        messages=[{"role": "user", "content": "a secret of the user"}],
-        answer="hello",
-        slice="default",
-        prompt_tokens=3,
-        answer_tokens=2,
-        latency_ms=1.5,
-        error=None,
-        created_at=datetime.now(UTC),
-    )
+def interaction(name: str = "chat-1", **more: Any) -> Interaction:
+    row: dict[str, Any] = {
+        "inference_id": name,
+        "model": "m",
+        "address": "base",
+        "rollout": None,
+        "user": "0" * 64,
+        "messages": [{"role": "user", "content": "a secret of the user"}],
+        "answer": "hello",
+        "slice": "default",
+        "prompt_tokens": 3,
+        "answer_tokens": 2,
+        "latency_ms": 1.5,
+        "error": None,
+        "created_at": datetime.now(UTC),
+    }
+    return Interaction(**{**row, **more})
 
 
-def test_a_recorded_row_is_committed_on_return(home: Home):
-    async def scenario() -> None:
-        await Recorder(home).record(interaction())
-        row = home.database.row(sa.select(interactions))
-        assert row is not None
-        assert row["messages"] == [{"role": "user", "content": "a secret of the user"}]
-
-    asyncio.run(scenario())
+def thumb(about: str) -> Feedback:
+    said = {"inference_id": about, "kind": "thumb", "value": "up", "idempotency_key": f"on-{about}"}
+    by = {"author": None, "api_key": None, "any_answer": True, "received_at": datetime.now(UTC)}
+    return Feedback(**said, **by)
 
 
-def rename(home: Home, old: str, new: str) -> None:
+def recorded(home: Home) -> list[str]:
+    """Ids of all answers in the database, in the order in which they arrived."""
+    arrival = sa.text("rowid" if on_sqlite(home) else "ctid")
+    query = sa.select(interactions.c.inference_id).order_by(arrival)
+    return [row["inference_id"] for row in home.database.rows(query)]
+
+
+def on_sqlite(home: Home) -> bool:
+    return home.database.engine.dialect.name == "sqlite"
+
+
+def said(home: Home) -> list[str]:
+    """Ids of all answers that feedback is about."""
+    return [row["inference_id"] for row in home.database.rows(sa.select(feedback.c.inference_id))]
+
+
+def failures() -> float:
+    return RECORDING_FAILURES._value.get()
+
+
+@contextmanager
+def away(home: Home) -> Iterator[None]:
+    """A database without its tables."""
     with home.database.write() as connection:
-        connection.execute(sa.text(f"ALTER TABLE {old} RENAME TO {new}"))
+        connection.execute(sa.text("ALTER TABLE interactions RENAME TO gone"))
+    yield
+    with home.database.write() as connection:
+        connection.execute(sa.text("ALTER TABLE gone RENAME TO interactions"))
 
 
-def test_what_cannot_be_written_waits_on_disk_and_arrives_once_and_in_order(
-    home: Home, caplog: pytest.LogCaptureFixture
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """The operating system refuses to let this process's files grow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def recorder(home: Home) -> Iterator[Recorder]:
+    made = Recorder(home)
+    yield made
+    made.close()
+
+
+def test_a_row_arrives_with_all_that_it_says(home: Home, recorder: Recorder):
+    given = interaction(shadow=True, pair="chat-0", api_key="key", error="broken")
+    recorder.record(given)
+    recorder.deliver()
+    assert home.database.row(sa.select(interactions)) == vars(given)
+
+
+def test_recording_waits_for_no_database_and_rows_arrive_once_and_in_order(
+    home: Home, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ):
-    rename(home, "interactions", "gone")
+    monkeypatch.setattr(recording, "LOCK_SECONDS", 0.01)
+    monkeypatch.setattr(recording, "AWAY_LOCK_SECONDS", 0.01)
+    names = [f"chat-{number}" for number in range(300)]
+    recorder.deliver()
+
+    async def load() -> float:
+        slowest = 0.0
+        for name in names:
+            began = time.perf_counter()
+            recorder.record(interaction(name))
+            slowest = max(slowest, time.perf_counter() - began)
+            await asyncio.sleep(0)
+        return slowest
 
     async def scenario() -> None:
-        recorder = Recorder(home)
-        for name in ("chat-1", "chat-2"):
-            await recorder.record(interaction(name))
-        about = {"inference_id": "chat-2", "kind": "thumb", "value": "up", "idempotency_key": "k"}
-        by = {"author": None, "api_key": None, "any_answer": True, "received_at": datetime.now(UTC)}
-        assert await recorder.feedback(Feedback(**about, **by)) is None
-        recorder.deliver()
-        rename(home, "gone", "interactions")
-        waiting = (home.scratch / "serving" / "spool.jsonl").read_bytes()
-        recorder.deliver()
-        (home.scratch / "serving" / "spool.jsonl").write_bytes(
-            waiting
-        )  # as if it crashed before it forgot them
-        recorder.deliver()
-        await recorder.record(interaction("chat-3"))
-        recorder.close()
+        delivering = asyncio.create_task(recorder.keep_delivering())
+        with home.database.write() as holder:
+            if not on_sqlite(home):
+                holder.execute(sa.text("LOCK TABLE interactions IN EXCLUSIVE MODE"))
+            assert await load() < 0.5
+            await asyncio.to_thread(recorder._writer.submit(recorder.deliver).result)
+            assert recorded(home) == []
+        while len(recorded(home)) < len(names):
+            await asyncio.sleep(0.01)
+        delivering.cancel()
 
-    with caplog.at_level(logging.DEBUG):
-        asyncio.run(scenario())
-    rows = home.database.rows(sa.select(interactions).order_by(interactions.c.inference_id))
-    assert [row["inference_id"] for row in rows] == ["chat-1", "chat-2", "chat-3"]
-    assert rows[0]["messages"] == rows[2]["messages"]
-    assert [row["value"] for row in home.database.rows(sa.select(feedback))] == ["up"]
-    assert "chat-1 goes to disk: no such table" in caplog.text
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+    assert recorded(home) == names
+
+
+def test_what_waits_is_delivered_again_after_a_crash_and_is_there_once(
+    home: Home, recorder: Recorder, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG)
+    with away(home):
+        for name in ("chat-1", "chat-2"):
+            recorder.record(interaction(name))
+        assert asyncio.run(recorder.feedback(thumb("chat-2"))) is None
+        kept = {file: file.read_bytes() for file in recorder._journal.waiting()}
+    recorder.deliver()
+    assert recorder._journal.waiting() == []
+    for file, content in kept.items():  # as if it had crashed before it forgot them
+        file.write_bytes(content)
+    recorder.record(interaction("chat-3"))
+    recorder.deliver()
+    assert recorded(home) == ["chat-1", "chat-2", "chat-3"]
+    assert said(home) == ["chat-2"]
+    assert "delivered later: no such table" in caplog.text or not on_sqlite(home)
+    assert "takes rows again" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_feedback_that_will_never_be_taken_does_not_keep_others_waiting(home: Home):
-    async def scenario() -> None:
-        recorder = Recorder(home)
-        rename(home, "interactions", "gone")
-        about = {"inference_id": "chat-of-nobody", "kind": "thumb", "value": "up", "idempotency_key": "k"}
-        by = {"author": None, "api_key": None, "any_answer": True, "received_at": datetime.now(UTC)}
-        await recorder.feedback(Feedback(**about, **by))
-        await recorder.record(interaction())
-        rename(home, "gone", "interactions")
-        recorder.deliver()
-        recorder.close()
-
-    asyncio.run(scenario())
-    assert len(home.database.rows(sa.select(interactions))) == 1
-    assert home.database.rows(sa.select(feedback)) == []
-
-
-def test_a_locked_database_delays_an_answer_only_so_long_and_the_row_comes_later(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("poison", [{"slice": None}, {"prompt_tokens": 2**70}, {"answer": "\ud800"}])
+def test_a_row_that_no_database_takes_keeps_no_other_waiting(
+    home: Home, recorder: Recorder, caplog: pytest.LogCaptureFixture, poison: dict[str, Any]
 ):
-    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(recording, "LOCK_SECONDS", 30.0)
-    home.database.rows(sa.select(interactions))
+    before = failures()
+    for number in range(9):
+        recorder.record(interaction(f"chat-{number}", **(poison if number == 4 else {})))
+    recorder.deliver()
+    assert recorded(home) == [f"chat-{number}" for number in range(9) if number != 4]
+    assert failures() == before + 1
+    assert "what belongs to chat-4 was not recorded" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("line", [b"7\n", b'{"table": "interactions"}\n', b"{}\n", b'{"half a li'])
+def test_a_line_that_is_no_row_is_left_out(home: Home, recorder: Recorder, line: bytes):
+    recorder.record(interaction())
+    recorder._journal.seal()
+    (file,) = recorder._journal.waiting()
+    file.write_bytes(line + b"\n" + file.read_bytes() + line)
+    recorder.deliver()
+    assert recorded(home) == ["chat-1"]
+    assert recorder._journal.waiting() == []
+
+
+def test_a_full_disk_costs_rows_but_no_answer(
+    home: Home, recorder: Recorder, caplog: pytest.LogCaptureFixture
+):
+    recorder.record(interaction("chat-1"))
+    before = failures()
+    with away(home):
+        recorder.deliver()
+        with full_disk():
+            recorder.record(interaction("chat-2"))
+            with pytest.raises(ApiProblem) as refused:
+                asyncio.run(recorder.feedback(thumb("chat-1")))
+    assert (refused.value.status, refused.value.code) == (503, "not_stored")
+    assert failures() == before + 2
+    assert "what belongs to chat-2 was not recorded: File too large" in caplog.text
+    assert "secret" not in caplog.text
+    recorder.record(interaction("chat-3"))
+    recorder.deliver()
+    assert recorded(home) == ["chat-1", "chat-3"]
+
+
+def test_a_folder_that_cannot_be_made_costs_rows_but_no_answer(home: Home):
+    (home.scratch / "serving").write_text("a file where the folder should be")
+    before, recorder = failures(), Recorder(home)
+    recorder.record(interaction())
+    recorder.close()
+    assert failures() == before + 1
+    assert recorded(home) == []
+
+
+def test_what_a_server_leaves_is_delivered_by_the_next(home: Home):
+    with away(home):
+        left = Recorder(home)
+        left.record(interaction())
+        left.close()
+    heir = Recorder(home)
 
     async def scenario() -> None:
-        recorder = Recorder(home)
-        locked, let_go = threading.Event(), threading.Event()
+        delivering = asyncio.create_task(heir.keep_delivering())
+        assert await heir.feedback(thumb("chat-1")) is not False
+        while not said(home):
+            await asyncio.sleep(0.01)
+        delivering.cancel()
 
-        def hold_the_lock() -> None:
-            with home.database.write():
-                locked.set()
-                let_go.wait(30)
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+    heir.close()
+    assert recorded(home) == ["chat-1"]
+    assert list((home.scratch / "serving" / "journal").iterdir()) == []
 
-        holder = asyncio.create_task(asyncio.to_thread(hold_the_lock))
-        await asyncio.to_thread(locked.wait)
-        await recorder.record(interaction())
-        assert home.database.rows(sa.select(interactions)) == []
-        let_go.set()
-        await holder
-        await asyncio.to_thread(recorder.close)
-        assert len(home.database.rows(sa.select(interactions))) == 1
 
-    asyncio.run(scenario())
+def test_feedback_finds_an_answer_whose_row_is_still_on_its_way(home: Home, recorder: Recorder):
+    recorder.record(interaction())
+    assert asyncio.run(recorder.feedback(thumb("chat-1"))) is True
+    assert asyncio.run(recorder.feedback(thumb("chat-1"))) is False
+
+
+def test_feedback_waits_for_an_answer_that_another_server_has_just_given(home: Home, recorder: Recorder):
+    another = Recorder(home)
+    another.deliver()
+
+    async def scenario() -> bool | None:
+        another.record(interaction())
+        hearing = asyncio.create_task(recorder.feedback(thumb("chat-1")))
+        await recorder_has_looked(recorder)
+        assert not hearing.done()
+        another.deliver()
+        return await hearing
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 20)) is True
+    assert said(home) == ["chat-1"]
+    another.close()
+
+
+async def recorder_has_looked(recorder: Recorder) -> None:
+    """Return once the writer's thread has done what it was given."""
+    await asyncio.sleep(0)
+    await asyncio.wrap_future(recorder._writer.submit(lambda: None))
+
+
+def test_feedback_on_an_answer_of_nobody_is_refused_at_once_or_soon(
+    home: Home, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+):
+    def refused() -> float:
+        began = time.monotonic()
+        with pytest.raises(ApiProblem) as problem:
+            asyncio.run(recorder.feedback(thumb("chat-of-nobody")))
+        assert problem.value.status == 404
+        return time.monotonic() - began
+
+    monkeypatch.setattr(recording, "UNKNOWN_SECONDS", 0.2)
+    recorder.deliver()
+    alone = refused()
+    another = Recorder(home)
+    another.record(interaction())
+    assert (alone < 0.2) == on_sqlite(home)  # else a server on another machine may have answered
+    assert 0.2 <= refused() < 3
+    another.close()
+
+
+def test_feedback_that_waited_on_disk_waits_for_its_answer_too(home: Home, recorder: Recorder):
+    another = Recorder(home)
+    with away(home):
+        another.record(interaction())
+        recorder.deliver()
+        recorder.record(interaction("chat-2"))
+        recorder.deliver()
+        assert asyncio.run(recorder.feedback(thumb("chat-1"))) is None
+    recorder.deliver()
+    assert (recorded(home), said(home)) == (["chat-2"], [])
+    another.close()
+    recorder.deliver()
+    assert (recorded(home), said(home)) == (["chat-2", "chat-1"], ["chat-1"])
+
+
+def test_feedback_that_waited_and_is_about_nothing_is_given_up(
+    home: Home, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recording, "LATE_SECONDS", 0.0)
+    before = failures()
+    with away(home):
+        recorder.record(interaction("chat-1"))
+        recorder.deliver()
+        asyncio.run(recorder.feedback(thumb("chat-of-nobody")))
+        recorder.record(interaction("chat-2"))
+    recorder.deliver()
+    assert (recorded(home), said(home)) == (["chat-1", "chat-2"], [])
+    assert failures() == before + 1
+    assert recorder._journal.waiting() == []
+
+
+def test_a_long_backlog_lets_feedback_in_between(
+    home: Home, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recording, "FILES_AT_ONCE", 2)
+    names = [f"chat-{number}" for number in range(5)]
+    with away(home):
+        for name in names:
+            recorder.record(interaction(name))
+            recorder.deliver()
+    recorder.deliver()
+    assert recorded(home) == names[:2]
+    assert asyncio.run(recorder.feedback(thumb("chat-4"))) is None
+    for _ in range(3):
+        recorder.deliver()
+    assert (recorded(home), said(home)) == (names, ["chat-4"])
+    assert asyncio.run(recorder.feedback(thumb("chat-4"))) is False

@@ -52,6 +52,12 @@ def test_text_parts_are_joined_and_developers_are_the_system():
         ({"stop": ["a"] * 5}, "stop"),
         ({"stop": [""]}, "stop"),
         ({"n": 2}, "n"),
+        ({"n": True}, "n"),
+        ({"tools": [{"a": float("nan")}]}, "tools.0"),
+        ({"tools": [{}] * 129}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "function": {"name": "now"}}}, "tool_choice"),
+        ({"tool_choice": "always"}, "tool_choice"),
         ({"stream": "yes"}, "stream"),
         ({"model": None}, "model"),
         ({"user": 7}, "user"),
@@ -63,6 +69,13 @@ def test_a_wrong_value_is_refused_and_its_field_named(change: dict, param: str):
     problem = invalid_body(refusal.value)
     assert problem.status == 400
     assert problem.param is not None and problem.param.startswith(param)
+
+
+def test_only_offered_tools_with_a_name_may_be_called():
+    named = {"type": "function", "function": {"name": "now"}}
+    tools = [named, {}, {"function": None}, {"function": {"name": 7}}]
+    assert parse(ChatRequest, {**CHAT, "tools": tools}).tool_names() == {"now"}
+    assert parse(ChatRequest, {**CHAT, "tools": tools, "tool_choice": "none"}).tool_names() == set()
 
 
 @pytest.mark.parametrize(("given", "stored"), [(True, "up"), (False, "down"), ("up", "up"), ("down", "down")])
@@ -82,6 +95,7 @@ def test_thumbs_are_stored_in_one_form(given: object, stored: str):
         ("edit", True),
         ("demonstration", "x" * (MAX_TEXT + 1)),
         ("comment", ["x"]),
+        ("comment", "a\0b"),
         ("escalation", ""),
         ("escalation", {"a": 1}),
     ],
@@ -106,6 +120,12 @@ def test_an_escalation_needs_no_words():
 def test_an_idempotency_key_is_short_and_printable(key: str):
     with pytest.raises(ValidationError):
         parse(FeedbackRequest, {**FEEDBACK, "kind": "thumb", "value": True, "idempotency_key": key})
+
+
+@pytest.mark.parametrize("given", ["", "x" * 41, "chat 1", "chat\0"])
+def test_an_inference_id_is_short_and_printable(given: str):
+    with pytest.raises(ValidationError):
+        parse(FeedbackRequest, {**FEEDBACK, "kind": "thumb", "value": True, "inference_id": given})
 
 
 any_json = st.recursive(

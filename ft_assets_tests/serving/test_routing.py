@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from ft_assets.storage.tables import interactions
-from ft_assets_tests.serving.conftest import Api, Installation, until
+from ft_assets_tests.serving.conftest import Api, Installation, recorded, until
 from ft_assets_tests.serving.factory import make_adapter, promote, release_adapter, set_weight, start_rollout
 
 USERS = [f"user-{number}" for number in range(40)]
@@ -34,6 +34,7 @@ def test_weights_are_followed_within_a_second_and_users_stay_where_they_are(
     assert all(half[user] == challenger for user in USERS if quarter[user] == challenger)
     assert 10 <= sum(arm == challenger for arm in half.values()) <= 32
 
+    recorded(installation.home, api.ask("sticky", max_tokens=1).json()["id"])  # and so are those before it
     rows = installation.home.database.rows(sa.select(interactions).where(interactions.c.model == "sticky"))
     assert {row["rollout"] for row in rows} == {rollout}
     assert {row["address"] for row in rows} == {champion, challenger}
@@ -45,10 +46,7 @@ def test_a_pinned_answer_is_no_evidence_for_a_rollout(api: Api, installation: In
     start_rollout(installation.home, "pinned", challenger, champion, 0.5)
     until(lambda: (api.model("pinned") or {}).get("challenger") == challenger)
     answer = api.ask(challenger).json()
-    row = installation.home.database.row(
-        sa.select(interactions).where(interactions.c.inference_id == answer["id"])
-    )
-    assert row is not None
+    row = recorded(installation.home, answer["id"])
     assert (row["address"], row["rollout"]) == (challenger, None)
 
 

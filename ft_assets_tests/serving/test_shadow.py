@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from ft_assets.storage.tables import interactions
-from ft_assets_tests.serving.conftest import PROMPT, Api, Installation, until
+from ft_assets_tests.serving.conftest import PROMPT, Api, Installation, recorded, until
 from ft_assets_tests.serving.factory import make_adapter, promote, release_adapter, set_weight, start_rollout
 
 
@@ -75,5 +75,6 @@ def test_a_tester_on_this_machine_names_an_adapter_by_header_and_it_is_no_eviden
     body = {"model": "tested", "messages": PROMPT, "max_tokens": 3}
     answer = api.http.post("/v1/chat/completions", json=body, headers={"x-ft-adapter": challenger})
     assert answer.json()["model"] == challenger
+    recorded(installation.home, answer.json()["id"])
     (row,) = rows(installation, "tested")
     assert (row["address"], row["rollout"], row["shadow"]) == (challenger, None, False)

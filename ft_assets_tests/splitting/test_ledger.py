@@ -20,6 +20,7 @@ from ft_assets.splitting.passages import read_passages
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import records, split_ledger
 from ft_assets_tests.curation.rows import gram_set, jaccard
+from ft_assets_tests.postgres import about_sqlite
 from ft_assets_tests.splitting.rows import by_id, changed, example, unrelated
 
 HALVES = Splitting(validation=0.0, eval=0.5)
@@ -93,6 +94,7 @@ def test_a_plan_is_what_an_empty_ledger_would_deal_and_writes_nothing(home: Home
     assert planned.equals(assign(home, table, HALVES))
 
 
+@about_sqlite
 def test_secret_and_ledger_name_decide_the_sides(home: Home, tmp_path: Path) -> None:
     table = to_table(unrelated(64))
     sides = assign(home, table, HALVES)["side"]

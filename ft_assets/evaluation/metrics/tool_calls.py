@@ -1,14 +1,7 @@
 """Tool calls: read out of generated text, and compared by what they say.
 
-An engine gives text, which spells calls as the base's chat template does. Read are
-
-- `<tool_call>…</tool_call>`, once or several times, text between them ignored (Hermes, Qwen, SmolLM2); the last one
-  need not be closed, as some templates end the turn there;
-- an answer that is JSON and nothing else, with or without a Markdown fence (Llama 3.1; Mistral, whose `[TOOL_CALLS]`
-  is a control token and so not in the text).
-
-In either, the JSON is one call or a list of them, each `{"name": …, "arguments": …}` (or `parameters`), or as OpenAI
-writes it, `{"type": "function", "function": {…}}`.
+`call_text.py` says which spellings are read. Text between tagged calls is ignored, and the last one need not be
+closed, as some templates end the turn there.
 """
 
 import json
@@ -16,10 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ft_assets.evaluation.metrics.json_text import read_json
+from ft_assets.evaluation.metrics.call_text import CLOSE, OPEN, Call, json_part, read_json_calls, unpacked
 
-_TAGGED = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
-_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
+_TAGGED = re.compile(rf"{OPEN}(.*?)(?:{CLOSE}|\Z)", re.DOTALL)
 
 
 def same_calls(answer: str, wanted: list[str]) -> bool:
@@ -57,13 +49,12 @@ def read_calls(answer: str) -> list[str] | None:
     """The calls that an answer makes, each in one canonical spelling, sorted; None where none can be read."""
     if tagged := _TAGGED.findall(answer):
         return _calls(tagged)
-    fenced = _FENCE.fullmatch(answer.strip())
-    return _calls([fenced[1] if fenced else answer])
+    return _calls([json_part(answer)])
 
 
 def _calls(texts: Iterable[str]) -> list[str] | None:
     try:
-        return sorted(_canonical(call) for text in texts for call in _list(read_json(text)))
+        return sorted(_canonical(call) for text in texts for call in read_json_calls(text))
     except (ValueError, RecursionError):
         return None
 
@@ -75,27 +66,13 @@ def _list(content: Any) -> list[Any]:
 def _spelt(call: Any) -> str:
     body = call.get("function", call) if isinstance(call, Mapping) else None
     if isinstance(body, Mapping) and "name" in body:
-        call = {"name": body["name"], "arguments": _unpacked(body.get("arguments"))}
+        call = {"name": body["name"], "arguments": unpacked(body.get("arguments"))}
     return json.dumps(call, ensure_ascii=False)
 
 
-def _canonical(call: Any) -> str:
-    """One call as text that is the same for all spellings of it. Raises ValueError if it is none."""
-    body = call.get("function", call) if isinstance(call, Mapping) else None
-    if not isinstance(body, Mapping) or not isinstance(body.get("name"), str):
-        raise ValueError("no call")
-    arguments = body.get("arguments", body.get("parameters"))
-    return json.dumps([body["name"], _plain(_unpacked(arguments))], sort_keys=True)
-
-
-def _unpacked(arguments: Any) -> Any:
-    """Arguments as JSON values: OpenAI's are JSON text; none at all are no arguments."""
-    if isinstance(arguments, str):
-        try:
-            arguments = read_json(arguments)
-        except ValueError:
-            return arguments
-    return {} if arguments is None else arguments
+def _canonical(call: Call) -> str:
+    """One call as text that is the same for all spellings of it."""
+    return json.dumps([call.name, _plain(call.arguments)], sort_keys=True)
 
 
 def _plain(value: Any) -> Any:

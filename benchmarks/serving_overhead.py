@@ -1,0 +1,188 @@
+"""What the service costs an answer beside the model, in this process and beside a bare BentoML endpoint.
+
+`python -m benchmarks.serving_overhead` prints the JSON alone; `python -m benchmarks serving` has it as `overhead_ms`.
+Both endpoints answer one token of the tiny random base, so that little but the service is measured.
+"""
+
+import asyncio
+import http.client
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import urlsplit
+
+_CALLS = 2_000
+_PAUSE_SECONDS = 0.002
+"""Between two answers of the loop: about as many a second as one processor serves of the tiny base."""
+_BACKLOG = 20_000
+_ROUNDS, _BLOCK, _WARM = 800, 5, 100
+_TINY = {"name": "tiny-random", "hub": None, "package": None, "tiny": True}
+MESSAGES = [{"role": "user", "content": "Write a one-line docstring.\n\ndef median(values): ..."}]
+
+
+def measure() -> dict[str, Any]:
+    """`{"routing_recording_and_metrics", "delivered_rows_per_s", "endpoint"}`: see the functions below."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        counters = {"PROMETHEUS_MULTIPROC_DIR": folder}  # counted in files, as BentoML's worker does
+        with patch.dict(os.environ, counters):
+            loop = on_the_loop(Path(folder) / "loop")
+            rows = delivered_rows(Path(folder) / "backlog")
+        return {
+            "routing_recording_and_metrics": loop,
+            "delivered_rows_per_s": rows,
+            "endpoint": endpoint(Path(folder) / "endpoint"),
+        }
+
+
+def on_the_loop(root: Path) -> dict[str, float]:
+    """Milliseconds that the event loop spends on an answer's arm, counters and row, while a thread delivers rows."""
+    from ft_assets.serving import metrics
+    from ft_assets.serving.recording import Recorder
+    from ft_assets.serving.routes import take_picture
+    from ft_assets.storage.home import Home
+
+    home = Home(root)
+    picture, recorder = take_picture(home), Recorder(home)
+
+    def one(number: int) -> None:
+        picture.choose("base", f"user-{number}")
+        metrics.count("base", "ok", 100, 24)
+        metrics.observe("base", 1.0, 0.1)
+        recorder.record(_interaction(number))
+
+    async def all_of_them() -> list[float]:
+        delivering = asyncio.create_task(recorder.keep_delivering())
+        times = []
+        for number in range(_CALLS):
+            times.append(_seconds(lambda number=number: one(number)))
+            await asyncio.sleep(_PAUSE_SECONDS)
+        delivering.cancel()
+        return times
+
+    times = asyncio.run(all_of_them())
+    recorder.close()
+    assert _rows(home) == _CALLS, "every row arrives"
+    return _quantiles(times)
+
+
+def delivered_rows(root: Path) -> float:
+    """Rows a second from the journal to the database, of a backlog."""
+    from ft_assets.serving.recording import Recorder
+    from ft_assets.storage.home import Home
+
+    home = Home(root)
+    home.database  # noqa: B018 (migrated before the clock starts)
+    recorder = Recorder(home)
+    for number in range(_BACKLOG):
+        recorder.record(_interaction(number))
+    seconds = _seconds(recorder.deliver)
+    assert _rows(home) == _BACKLOG, "every row arrives"
+    recorder.close()
+    return round(_BACKLOG / seconds)
+
+
+def endpoint(root: Path) -> dict[str, Any]:
+    """Milliseconds of a request through HTTP on loopback, in short turns of a bare BentoML endpoint and ours.
+
+    `added_*` are differences of the quantiles.
+    """
+    from ft_assets.bases.base_models import prepare_base
+    from ft_assets.recipe import Base
+    from ft_assets.serving import launch
+    from ft_assets.storage.home import Home
+
+    home = Home(root)
+    digest, _ = prepare_base(home, Base.model_validate(_TINY))
+    with patch.object(launch, "_SERVICE", "benchmarks.bare_service:Service"):
+        bare = launch.Server(home, digest).__enter__()
+    try:
+        with launch.Server(home, digest) as ours:
+            times = _take_turns({"bare_bentoml": bare.url, "ours": ours.url})
+    finally:
+        bare.stop()
+    found = {name: _quantiles(seconds) for name, seconds in times.items()}
+    added = {
+        f"added_{quantile}_ms": round(found["ours"][quantile] - found["bare_bentoml"][quantile], 3)
+        for quantile in ("p50", "p99")
+    }
+    return {"requests_each": _ROUNDS * _BLOCK, **found, **added}
+
+
+def _take_turns(urls: dict[str, str]) -> dict[str, list[float]]:
+    connections = {name: http.client.HTTPConnection(urlsplit(url).netloc) for name, url in urls.items()}
+    times: dict[str, list[float]] = {name: [] for name in urls}
+    for connection in connections.values():
+        for _ in range(_WARM):
+            _ask(connection)
+    for number in range(_ROUNDS):
+        # Who goes first changes, as the one after a switch finds the processor's caches cold.
+        for name in sorted(connections, reverse=number % 2 == 1):
+            times[name] += [_ask(connections[name]) for _ in range(_BLOCK)]
+    return times
+
+
+def _ask(connection: http.client.HTTPConnection) -> float:
+    """Seconds from the request to the answer's last byte."""
+    body = json.dumps({"model": "base", "messages": MESSAGES, "max_tokens": 1})
+    began = time.perf_counter()
+    connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+    response = connection.getresponse()
+    told = response.read()
+    seconds = time.perf_counter() - began
+    assert response.status == 200, told
+    return seconds
+
+
+def _interaction(number: int) -> Any:
+    from ft_assets.serving.recording import Interaction
+
+    return Interaction(
+        inference_id=f"chat-{number:032x}",
+        model="base",
+        address="base",
+        rollout=None,
+        user=None,
+        messages=[{"role": "user", "content": "Write a docstring.\n\n" + "def median(values): ...\n" * 20}],
+        answer="Return the middle one of the values.",
+        slice="default",
+        prompt_tokens=100,
+        answer_tokens=24,
+        latency_ms=1.0,
+        error=None,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _rows(home: Any) -> int:
+    import sqlalchemy as sa
+
+    from ft_assets.storage.tables import interactions
+
+    with home.database.read() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(interactions))
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _quantiles(seconds: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(seconds)
+    return {
+        f"p{share}": round(ordered[int(share / 100 * (len(ordered) - 1))] * 1000, 3) for share in (50, 99)
+    }
+
+
+if __name__ == "__main__":
+    json.dump(measure(), sys.stdout, indent=2)
+    print()

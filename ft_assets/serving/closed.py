@@ -1,0 +1,20 @@
+"""BentoML's own pages are closed: they ask for no key, and the index loads scripts from elsewhere."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ft_assets.serving.problems import ApiProblem
+
+_PAGES = ("/docs.json", "/schema.json", "/static_content")
+_NOT_FOUND = ApiProblem(404, "there is no such page; /openapi.json describes the API", code="not_found")
+
+
+class Closed:
+    """ASGI middleware around BentoML's application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (scope["path"] == "/" or scope["path"].startswith(_PAGES)):
+            return await _NOT_FOUND.response()(scope, receive, send)
+        await self.app(scope, receive, send)
