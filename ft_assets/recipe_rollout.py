@@ -32,7 +32,7 @@ class Guardrails(Settings):
         default=0.05, description="Rise of the share of answers after which a user asked for a human."
     )
     refusals: Margin | None = Field(
-        default=0.05, description="Rise of the share of answers that only refuse."
+        default=0.05, description="Rise of the share of answers that only refuse, or are empty."
     )
     errors: Margin | None = Field(default=0.05, description="Rise of the share of answers that failed.")
     latency: Margin | None = Field(

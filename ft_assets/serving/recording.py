@@ -158,7 +158,7 @@ class Recorder:
         row = {"table": "feedback", **feedback.as_json()}
         try:
             self._journal.append(row)
-            self._journal.seal()
+            self._journal.sync()
         except OSError as error:
             give_up(row, error)
             message = "the feedback could not be kept; send it again"

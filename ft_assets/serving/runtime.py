@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import signal
-from contextlib import suppress
 from pathlib import Path
 
 from ft_assets.errors import BrokenEnvironment
@@ -112,13 +111,15 @@ def stop_server() -> None:
 
 
 async def _end_with(launcher: int) -> None:
-    """End the server once the process that launched it is gone, so that none is left behind after a kill."""
+    """End the server once the process that launched it, or its supervisor, is gone: a kill leaves nothing behind."""
     supervisor = os.getppid()
-    while _runs(launcher):
+    while _runs(launcher) and os.getppid() == supervisor:
         await asyncio.sleep(1)
-    log.warning("process %d, which launched this server, is gone; the server ends", launcher)
-    with suppress(ProcessLookupError):
-        os.kill(supervisor, signal.SIGTERM)
+    log.warning(
+        "process %d, which launched this server, or its supervisor is gone; the server ends", launcher
+    )
+    # An orphan has another parent, which is not ours to end.
+    os.kill(supervisor if os.getppid() == supervisor else os.getpid(), signal.SIGTERM)
 
 
 def _runs(process: int) -> bool:

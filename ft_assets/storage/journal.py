@@ -5,7 +5,7 @@ when it was begun and who owns it; an owner holds a lock on a file of its own fo
 that lock afterwards takes over what the dead owner left.
 
 What `append` has returned for survives the end of the process, however it ends. A power cut, or a crash of the
-system, takes with it what was appended since the last `seal`.
+system, takes with it what was appended since the last `seal` or `sync`.
 """
 
 import errno
@@ -69,6 +69,12 @@ class Journal:
         finally:
             sealed.close()
 
+    def sync(self) -> None:
+        """Bring what was appended to the disk. Not beside a `seal`."""
+        if self._active is not None:
+            self._active.sync()
+            _sync_folder(self._folder)
+
     def waiting(self) -> list[Path]:
         """This process's sealed files, the oldest first."""
         files = self._files()
@@ -83,7 +89,7 @@ class Journal:
             before: what was appended to a file begun later was appended later.
             beside: a file that does not count.
         """
-        return any(_begun(path) < before and path != beside and _size(path) for path in self._files())
+        return any(_begun(path) / 1e9 < before and path != beside and _size(path) for path in self._files())
 
     def adopt(self) -> None:
         """Take over the files of processes that have ended."""
@@ -111,8 +117,9 @@ class Journal:
 
     def _begin(self) -> "_File":
         self._live()
-        path = self._folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}-{self._owner}.jsonl"
-        return _File(path)
+        # After all that are there, also when the clock was set back: feedback must not come before its answer.
+        begun = max([time.time_ns(), *(_begun(path) + 1 for path in self._files())])
+        return _File(self._folder / f"{begun:020d}-{secrets.token_hex(4)}-{self._owner}.jsonl")
 
     def _live(self) -> None:
         """Hold a lock that says that this process lives, before any file bears its name."""
@@ -191,8 +198,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(number)
 
 
-def _begun(file: Path) -> float:
-    return int(file.name.split("-")[0]) / 1e9
+def _begun(file: Path) -> int:
+    """Nanoseconds since 1970."""
+    return int(file.name.split("-")[0])
 
 
 def _owner(file: Path) -> str:

@@ -95,13 +95,12 @@ def test_a_worker_that_is_killed_breaks_its_streams_and_another_takes_its_place(
     until(answers, seconds=60)
 
 
-def test_a_server_that_ends_by_itself_is_told_of(servers: tuple[Server, Server]):
+def test_a_supervisor_that_is_killed_is_told_of_and_leaves_no_worker_behind(servers: tuple[Server, Server]):
     supervisor, *workers = family(servers[1])
     supervisor.kill()
     with pytest.raises(BrokenEnvironment, match="ended by itself"):
         servers[1].wait()
-    for worker in workers:
-        worker.kill()
+    assert psutil.wait_procs(workers, timeout=15)[1] == []
 
 
 def test_a_server_that_is_told_to_end_finishes_every_stream_that_has_begun(servers: tuple[Server, Server]):

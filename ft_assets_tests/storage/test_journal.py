@@ -58,6 +58,15 @@ def test_rows_come_out_in_the_order_in_which_they_went_in_however_many(tmp_path:
     assert journal.empty and rows(journal) == []
 
 
+def test_a_clock_that_is_set_back_changes_no_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, now = Journal(tmp_path), time.time_ns()
+    for number, clock in enumerate([now, now - 3_600_000_000_000, now - 5]):
+        monkeypatch.setattr(time, "time_ns", lambda clock=clock: clock)
+        journal.append({"n": number})
+        journal.seal()
+    assert rows(journal) == [0, 1, 2]
+
+
 def test_a_long_file_is_read_piece_by_piece(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for number in range(2 * AT_ONCE + 1):
