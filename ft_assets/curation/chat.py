@@ -64,15 +64,30 @@ def _turn(tokenizer: Any, message: Turn) -> dict[str, Any]:
     fields = message.model_dump() if isinstance(message, Message) else message
     turn = {"role": fields["role"], "content": _harmless(tokenizer, fields["content"])}
     if calls := fields.get("tool_calls"):
-        turn["tool_calls"] = json.loads(calls) if isinstance(calls, str) else calls
+        given = json.loads(calls) if isinstance(calls, str) else calls
+        turn["tool_calls"] = [_harmless(tokenizer, _with_arguments(call)) for call in given]
     return turn
 
 
-def _harmless(tokenizer: Any, text: str) -> str:
-    """Break control tokens spelt out in a text: else its author could end a turn and speak for another role."""
-    for token in tokenizer.all_special_tokens:
-        text = text.replace(token, f"{token[:1]} {token[1:]}")
-    return text
+def _with_arguments(call: Any) -> Any:
+    """A call as templates want it: its arguments are an object, where OpenAI writes that object's JSON text."""
+    try:
+        arguments = json.loads(call["function"]["arguments"])
+    except (KeyError, TypeError, ValueError):
+        return call
+    return {**call, "function": {**call["function"], "arguments": arguments}}
+
+
+def _harmless(tokenizer: Any, value: Any) -> Any:
+    """Break control tokens spelt out in a text, also within JSON: else its author could speak for another role."""
+    if isinstance(value, Mapping):
+        return {_harmless(tokenizer, key): _harmless(tokenizer, each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_harmless(tokenizer, each) for each in value]
+    if isinstance(value, str):
+        for token in tokenizer.all_special_tokens:
+            value = value.replace(token, f"{token[:1]} {token[1:]}")
+    return value
 
 
 def _render(
@@ -81,7 +96,7 @@ def _render(
     prompt: bool,
     tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> str:
-    told = {} if tools is None else {"tools": tools}
+    told = {} if tools is None else {"tools": _harmless(tokenizer, tools)}
     return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt, **told)
 
 
