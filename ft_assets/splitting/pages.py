@@ -5,8 +5,7 @@ row of `records` that is committed in the same transaction as the sides. So ever
 is compared with every row that any of them ever brought, whether or not its dataset was finished.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +45,7 @@ def read_ledger(home: Home, ledger: str) -> Known:
     Raises:
         Refused: an assigned row's words are lost, or were changed: copies of it could not be found.
     """
-    with _locked(home, ledger) as connection:
+    with home.database.write() as connection:  # so that no append falls between the two
         pages = connection.execute(_pages(ledger)).all()
         assigned = connection.execute(sa.select(split_ledger).where(split_ledger.c.ledger == ledger)).all()
     places = {row.example: Place(row.cluster, row.side) for row in assigned}
@@ -73,7 +72,7 @@ def append(home: Home, ledger: str, version: int, passages: Passages, places: Ma
         {"ledger": ledger, "example": id, "cluster": place.cluster, "side": place.side, "assigned_at": now}
         for id, place in places.items()
     ]
-    with _locked(home, ledger) as connection:
+    with home.database.write() as connection:
         latest = connection.scalar(sa.select(sa.func.max(_pages(ledger).subquery().c.seq)))
         if (latest or 0) != version:
             return False
@@ -86,16 +85,6 @@ def append(home: Home, ledger: str, version: int, passages: Passages, places: Ma
 def _pages(ledger: str) -> sa.Select:
     mine = sa.and_(records.c.model == _OWNER, records.c.asset == ledger)
     return sa.select(records.c.seq, records.c.digest).where(mine).order_by(records.c.seq)
-
-
-@contextmanager
-def _locked(home: Home, ledger: str) -> Iterator[sa.Connection]:
-    with home.database.write() as connection:
-        if connection.dialect.name == "postgresql":  # there, a transaction alone does not hold others back
-            connection.execute(
-                sa.text("SELECT pg_advisory_xact_lock(7204, hashtext(:name))"), {"name": ledger}
-            )
-        yield connection
 
 
 def _write_page(folder: Path, passages: Passages) -> None:
