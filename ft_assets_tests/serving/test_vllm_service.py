@@ -44,7 +44,7 @@ def test_a_server_without_weights_answers_as_one_with_them(vllm, installation: I
             assert answer.headers["x-ft-adapter"] == model
             assert answer.json()["choices"][0]["message"]["content"] == told(vllm, adapter)
         assert http.get("/readyz").status_code == 200
-    assert vllm.loaded == [installation.adapters[0]]
+    assert installation.adapters[0] in vllm.loaded  # and those that other tests have routed
     assert not {"stop", "messages"} & set(vllm.asked[-1])
 
 

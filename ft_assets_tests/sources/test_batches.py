@@ -1,6 +1,7 @@
 """A batch is stored once, and named by its content."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -135,7 +136,7 @@ def _open_in_process(root: str) -> str | None:
 
 def test_processes_that_open_the_same_batch_at_once_agree(home: Home) -> None:
     home.database  # noqa: B018  (migrated before the race)
-    with get_context("spawn").Pool(3) as pool:
-        keys = pool.map(_open_in_process, [home.root] * 3)
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        keys = list(pool.map(_open_in_process, [home.root] * 3))
     assert len(set(keys)) == 1
     assert len(list_batches(home, "tiny")) == 1

@@ -53,7 +53,7 @@ def test_no_kill_breaks_a_resume(new_job: Jobs) -> None:
     assert digest_folder(again.output) == expected
 
     kills = trainings = resumed = 0
-    while kills < _KILLS:
+    while kills < _KILLS or not resumed:  # on a busy machine all may come before the first checkpoint
         trainings += 1
         job = new_job(f"killed-{trainings}", **_SETTINGS)
         for _ in range(_KILLS_A_TRAINING):
@@ -63,7 +63,6 @@ def test_no_kill_breaks_a_resume(new_job: Jobs) -> None:
         assert train(job)
         assert digest_folder(job.output) == expected
         resumed += read_outcome(job).resumed_from is not None
-    assert resumed, "every kill came before the first checkpoint"
 
 
 def _train(job_file: Path) -> None:
