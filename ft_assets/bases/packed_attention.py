@@ -39,10 +39,11 @@ def _attend_within_rows(
             [torch.cat([begun, row], dim=2) for row in rows]
             for begun, rows in zip(before, (keys, values), strict=True)
         )
+        key, value = torch.cat(keys, dim=2), torch.cat(values, dim=2)
     if sliding_window is not None and max(row.shape[2] for row in keys) > sliding_window:
         raise ValueError(f"rows are longer than the base's attention window of {sliding_window} tokens")
     if states is not None:
-        states.append((torch.cat(list(keys), dim=2), torch.cat(list(values), dim=2)))
+        states.append((key, value))
     answers = [
         sdpa_attention_forward(module, q, k, v, _seen(q, k), **settings)[0]
         for q, k, v in zip(queries, keys, values, strict=True)

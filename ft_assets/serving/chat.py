@@ -87,7 +87,7 @@ class Chat:
             messages=messages,
             adapter=None,
             max_new_tokens=self._prompts.room(len(ids), body.limit() or choice.settings.max_new_tokens),
-            temperature=body.heat(),
+            temperature=body.temperature or 0.0,
             top_p=1.0 if body.top_p is None else body.top_p,
             seed=body.seed,
             stop=body.stops(),

@@ -92,10 +92,6 @@ class _Wanted(_Body):
         """Most tokens wanted."""
         return self.max_tokens
 
-    def heat(self) -> float:
-        """The temperature to sample at; 0 takes the likeliest token."""
-        return self.temperature or 0.0
-
     def stops(self) -> tuple[str, ...]:
         """Texts that end the answer."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())

@@ -6,7 +6,6 @@ folder there counts as present only once its `.complete` marker, uploaded last, 
 
 import errno
 import hashlib
-import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Literal
 import fsspec
 
 from ft_assets.errors import BrokenEnvironment, Refused
+from ft_assets.storage.sync import sync
 
 Kind = Literal["bases", "batches", "datasets", "studies", "adapters", "reports"]
 _MARKER = ".complete"
@@ -138,8 +138,8 @@ class ArtifactStore:
 
 def _commit_local(folder: Path, target: Path) -> None:
     for path in folder.rglob("*"):
-        _sync(path)
-    _sync(folder)
+        sync(path)
+    sync(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         folder.rename(target)
@@ -150,7 +150,7 @@ def _commit_local(folder: Path, target: Path) -> None:
             _commit_local(near, target)
         elif error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # someone else committed the same bytes
             raise
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def _remove_local(folder: Path, drafts: Path) -> None:
@@ -161,11 +161,3 @@ def _remove_local(folder: Path, drafts: Path) -> None:
     except FileNotFoundError:
         return
     shutil.rmtree(doomed)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,6 +21,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ft_assets.storage.sync import sync
+
 AT_ONCE = 500
 """Rows read together, so that a long backlog takes no more memory than a short one."""
 
@@ -65,7 +67,7 @@ class Journal:
             sealed, self._active = self._active, fresh
         try:
             sealed.sync()
-            _sync_folder(self._folder)
+            sync(self._folder)
         finally:
             sealed.close()
 
@@ -73,7 +75,7 @@ class Journal:
         """Bring what was appended to the disk. Not beside a `seal`."""
         if self._active is not None:
             self._active.sync()
-            _sync_folder(self._folder)
+            sync(self._folder)
 
     def waiting(self) -> list[Path]:
         """This process's sealed files, the oldest first."""
@@ -188,14 +190,6 @@ def _lock(path: Path, flags: int = 0) -> int | None:
         pass
     os.close(number)
     return None
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _begun(file: Path) -> int:

@@ -5,7 +5,6 @@ damaged one, is recognised and passed over for the one before.
 """
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import torch  # noqa: TID253
 from safetensors.torch import load_file, save_file
 
 from ft_assets.storage.artifacts import digest_folder
+from ft_assets.storage.sync import sync
 
 _KEEP = 2
 _DRAFT = ".draft-"
@@ -53,13 +53,13 @@ class Checkpoints:
             json.dumps({"identity": self.identity, "step": step, "state": state})
         )
         for path in [*draft.iterdir(), draft]:
-            _sync(path)
+            sync(path)
         target = self.folder / f"{step:08d}-{digest_folder(draft)}"
         if target.exists():
             shutil.rmtree(draft)
         else:
             draft.rename(target)
-        _sync(self.folder)
+        sync(self.folder)
 
     def latest(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """Tensors and state of the newest checkpoint that is whole, or None."""
@@ -80,11 +80,3 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
         for path in self.folder.glob(f"{_DRAFT}*"):  # left by a process that was killed
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
