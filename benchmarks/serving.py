@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,15 @@ _BATCH = 16
 _BATCH_RUNS = 6
 _TOKENS = 24
 _CODE = "def median_{0}(values):\n    ordered = sorted(values)\n    return ordered[len(ordered) // 2]\n"
-PROMPTS = [
-    [{"role": "user", "content": "Write this function's one-line docstring.\n\n" + _CODE.format(number) * 2}]
-    for number in range(64)
-]
+
+
+def prompt(number: int | str) -> list[dict[str, str]]:
+    """One of the conversations that are asked."""
+    task = "Write this function's one-line docstring.\n\n"
+    return [{"role": "user", "content": task + _CODE.format(number) * 2}]
+
+
+PROMPTS = [prompt(number) for number in range(64)]
 
 
 def measure() -> dict[str, Any]:
@@ -77,8 +83,8 @@ def mixed_batch(base: Path, adapters: Sequence[Path]) -> dict[str, Any]:
     """Processor seconds of one batch of answers over four adapters and over one; `ratio`: their median ratio.
 
     As the service does it, prompts are read from where what they all begin with is known; two rounds that are not
-    counted make it known to both arms. `tokens` are those of the answers of each arm: the adapters are too weak to
-    change them, so both do the same work.
+    counted make it known to both arms. No prompt comes twice, all have the same length, and the adapters are too weak
+    to change the answers, so both arms do the same work: `tokens` are those of the answers of each.
     """
     from ft_assets.evaluation.generation import Engine, Request
 
@@ -87,12 +93,13 @@ def mixed_batch(base: Path, adapters: Sequence[Path]) -> dict[str, Any]:
         str(number) for number, folder in enumerate(adapters) if not engine.add_adapter(str(number), folder)
     ]
 
-    tokens = []
+    tokens: list[int] = []
+    numbers = (f"{number * 7919:07d}"[::-1] for number in count())  # that differ from their first digit on
 
     def run(chosen: Sequence[str]) -> float:
         batch = engine.start(reuse=True)
         for at in range(_BATCH):
-            batch.join(at, Request(PROMPTS[at], chosen[at % len(chosen)], _TOKENS))
+            batch.join(at, Request(prompt(next(numbers)), chosen[at % len(chosen)], _TOKENS))
         began = time.process_time()
         made = sum(map(len, iter(batch.step, [])))
         seconds = time.process_time() - began

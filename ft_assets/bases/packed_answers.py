@@ -18,7 +18,10 @@ _KNOWN = (LlamaDecoderLayer, MistralDecoderLayer, Qwen2DecoderLayer, Qwen3Decode
 
 
 def keep_answers(model: PreTrainedModel) -> None:
-    """Have packed rows end early in the last layer; a base whose layers are not known stays as it is."""
+    """Have packed rows end early in the last layer; a base whose layers are not known stays as it is.
+
+    A pass that has `lay_out` is told there how many tokens of each row go on: its `answers_each`.
+    """
     layers = [module for module in model.modules() if type(module) in _KNOWN]
     if not layers:
         return
@@ -43,6 +46,8 @@ def _ending_early(stock: Any) -> Any:
             return stock.forward(self, hidden_states, **kwargs)
         mixed, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
         answers = hidden_states[:, answers_at] + mixed[:, answers_at]
+        if lay_out := kwargs.get("lay_out"):
+            lay_out(kwargs["answers_each"])
         return answers + self.mlp(self.post_attention_layernorm(answers))
 
     return forward

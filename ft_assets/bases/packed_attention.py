@@ -23,21 +23,25 @@ def _attend_within_rows(
     row_lengths: list[int],
     sliding_window: int | None = None,
     states: list[KeysAndValues] | None = None,
-    past: Sequence[KeysAndValues] | None = None,
+    past: Sequence[Sequence[KeysAndValues]] | None = None,
     **settings: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of transformers' interface: query (1, heads, tokens, width) to (1, tokens, heads, width).
 
     Args:
         states: is given the layer's keys and values of all rows, for whoever wants to read on.
-        past: of each layer, what was read before every row.
+        past: of each row what was read before it, layer by layer; empty where it is read from its beginning.
     """
     queries, keys, values = (each.split(row_lengths, dim=2) for each in (query, key, value))
-    if past is not None:
-        before: Any = past[int(module.layer_idx)]  # pyright: ignore[reportArgumentType]
+    if past is not None and any(past):
+        layer = int(module.layer_idx)  # pyright: ignore[reportArgumentType]
+        before = [each[layer] if each else None for each in past]
         keys, values = (
-            [torch.cat([begun, row], dim=2) for row in rows]
-            for begun, rows in zip(before, (keys, values), strict=True)
+            [
+                torch.cat([begun[which], row], dim=2) if begun else row
+                for begun, row in zip(before, rows, strict=True)
+            ]
+            for which, rows in enumerate((keys, values))
         )
         key, value = torch.cat(keys, dim=2), torch.cat(values, dim=2)
     if sliding_window is not None and max(row.shape[2] for row in keys) > sliding_window:

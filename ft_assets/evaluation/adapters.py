@@ -23,7 +23,7 @@ from transformers import PreTrainedModel  # noqa: TID253
 from ft_assets.errors import BrokenEnvironment, Refused, WrongInput
 from ft_assets.evaluation.dora import freeze_dora
 from ft_assets.evaluation.kinds import Kind, settings_of
-from ft_assets.evaluation.lora_rows import LoraRows, Run, runs_of
+from ft_assets.evaluation.lora_rows import LoraRows, Runs
 
 _BASE = "__base__"  # PEFT's name for a row without adapter
 
@@ -43,7 +43,7 @@ class AdapterRack:
         self._fresh = (f"slot{number}" for number in count())  # never reused: a name cannot meet old weights
         self._in_use: Counter[str] = Counter()
         self._routes: list[str] = []
-        self._runs: list[Run] = []
+        self._runs = Runs()
         self._hooked: set[int] = set()
         self._layers: dict[str, LoraRows] = {}
         self._kinds: dict[str, Kind] = {}
@@ -110,10 +110,24 @@ class AdapterRack:
         finally:
             self._in_use.subtract(held)
 
-    def route(self, names: Sequence[str | None]) -> None:
-        """Say which adapter each row of the next forward takes."""
-        self._routes[:] = [_BASE if name is None else self._slots[name] for name in names]
-        self._runs[:] = runs_of(self._routes)
+    @property
+    def splits_rows(self) -> bool:
+        """Whether rows of several adapters may be read end to end; layers that a hook tells of rows cannot do it."""
+        return not self._hooked
+
+    def route(self, names: Sequence[str | None], tokens: int) -> None:
+        """Say which adapter each row of the next forward takes, and how many tokens each row has."""
+        self._routes[:] = self._slots_of(names)
+        self._runs.lay_out(self._routes, [tokens] * len(names))
+
+    def route_packed(self, names: Sequence[str | None], lengths: Sequence[int]) -> None:
+        """Say the same of rows that are read end to end, each with a length of its own."""
+        slots = self._slots_of(names)
+        self._routes[:] = slots[:1]
+        self._runs.lay_out(slots, lengths)
+
+    def _slots_of(self, names: Sequence[str | None]) -> list[str]:
+        return [_BASE if name is None else self._slots[name] for name in names]
 
     def _load(self, slot: str, folder: Path) -> None:
         config = PeftConfig.from_pretrained(str(folder))
@@ -135,7 +149,7 @@ class AdapterRack:
         for name, module in self._peft.named_modules():
             if isinstance(module, LoraLayer):
                 freeze_dora(module, slot)
-            if type(module) is Linear:
+            if type(module) is Linear and module is not self._model.get_output_embeddings():
                 self._stand_in(name, module).adopt(slot)
             elif isinstance(module, LoraLayer | AuxiliaryTrainingWrapper) and id(module) not in self._hooked:
                 assert isinstance(module, Module)  # as every layer of PEFT is

@@ -10,7 +10,7 @@ from transformers import DynamicCache, PreTrainedModel  # noqa: TID253
 
 from ft_assets.evaluation.adapters import AdapterRack
 from ft_assets.evaluation.beginnings import Beginning
-from ft_assets.evaluation.packed import holds_whole_rows, read_packed
+from ft_assets.evaluation.packed import PackedRow, holds_whole_rows, read_packed
 
 
 class Batch:
@@ -21,7 +21,7 @@ class Batch:
         rack: its adapters.
         prompts: ids of each row, none empty.
         adapters: name of each row's adapter, None for the bare base.
-        begun: what all prompts begin with, if it was read before; only for a `joinable` batch of one adapter.
+        begun: of each prompt what was read of it before, if anything was.
 
     Attributes:
         logits: rows x vocabulary, float32: what follows the last id of each row.
@@ -33,14 +33,15 @@ class Batch:
         rack: AdapterRack,
         prompts: Sequence[Sequence[int]],
         adapters: Sequence[str | None],
-        begun: Beginning | None = None,
+        begun: Sequence[Beginning | None] | None = None,
     ) -> None:
         self._model = model
         self._rack = rack
         self._adapters = list(adapters)
         self._cache = DynamicCache(config=model.config)
-        if self.joinable and len(set(self._adapters)) == 1:
-            self._mask, self.logits = read_packed(model, rack, prompts, adapters[0], self._cache, begun)
+        if self.joinable and (rack.splits_rows or len(set(self._adapters)) == 1):
+            rows = map(PackedRow, prompts, adapters, begun or [None] * len(prompts))
+            self._mask, self.logits = read_packed(model, rack, list(rows), self._cache)
             return
         width = max(map(len, prompts))
         self._mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts]).to(
@@ -95,13 +96,11 @@ class Batch:
         adapters = [*self._adapters, *other._adapters]
         self._adapters = [adapters[at] for at in order]
 
-    def beginning(self, prompt: Sequence[int], length: int) -> Beginning:
-        """The first tokens of the first row, whose prompt was just read."""
+    def beginning(self, row: int, prompt: Sequence[int], length: int) -> Beginning:
+        """The first tokens of a row, whose prompt was just read."""
         start = self._mask.shape[1] - len(prompt)
-        kept = slice(start, start + length)
-        states = [
-            (layer.keys[:1, :, kept].clone(), layer.values[:1, :, kept].clone()) for layer in self._layers
-        ]
+        at = (slice(row, row + 1), slice(None), slice(start, start + length))
+        states = [(layer.keys[at].clone(), layer.values[at].clone()) for layer in self._layers]
         return Beginning(prompt[:length], states)
 
     @property
@@ -127,7 +126,7 @@ class Batch:
 
     @torch.inference_mode()
     def _forward(self, ids: Tensor, positions: Tensor, keep: int) -> Tensor:
-        self._rack.route(self._adapters)
+        self._rack.route(self._adapters, ids.shape[1])
         read = self._model(
             input_ids=ids.to(self._model.device),
             attention_mask=self._mask,

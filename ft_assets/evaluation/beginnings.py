@@ -8,7 +8,6 @@ kept the second time it is seen. It belongs to an adapter, as every adapter make
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch  # noqa: TID253
 
@@ -56,39 +55,24 @@ class Beginnings:
         """Beginnings kept."""
         return len(self._kept)
 
-    def groups(
-        self, adapter: str | None, prompts: Sequence[Sequence[int]]
-    ) -> list[tuple[list[int], Beginning | None]]:
-        """Numbers of the prompts that go on from the same known beginning, and what of it they all have."""
-        found: dict[Any, list[tuple[int, int]]] = defaultdict(list)
-        for number, prompt in enumerate(prompts):
-            key, length = self._find(adapter, prompt)
-            found[key].append((number, length))
-        return [
-            ([number for number, _ in members], self._use(key, min(length for _, length in members)))
-            for key, members in found.items()
-        ]
-
-    def _find(self, adapter: str | None, prompt: Sequence[int]) -> tuple[Any, int]:
-        """Which known beginning a prompt has most of, and how many tokens; one at least is left to read."""
+    def find(self, adapter: str | None, prompt: Sequence[int]) -> Beginning | None:
+        """The most that is known of a prompt's beginning; one token at least is left to read."""
         mine = [(common(kept.ids, prompt[:-1]), key) for key, kept in self._kept.items() if key[0] == adapter]
         length, key = max(mine, key=lambda each: each[0], default=(0, None))
-        return (key, length) if length >= SHORTEST else (None, 0)
-
-    def _use(self, key: Any, length: int) -> Beginning | None:
-        if key is None:
+        if key is None or length < SHORTEST:
             return None
         self._kept.move_to_end(key)
         return self._kept[key].cut(length)
 
-    def wanted(self, adapter: str | None, prompts: Sequence[Sequence[int]]) -> int:
-        """How much of the first of these prompts is worth keeping, in tokens; 0 if nothing is. Remembers them all."""
+    def wanted(self, adapter: str | None, prompts: Sequence[Sequence[int]], known: int) -> int:
+        """How much of the first of these prompts is worth keeping, in tokens; 0 if nothing is. Remembers them all.
+
+        Args:
+            known: tokens that it was found to begin with.
+        """
         first, recent = prompts[0], self._recent[adapter]
         length = max((common(first, other) for other in [*recent, *prompts[1:]]), default=0)
         recent.extend(prompts)
-        known = max(
-            (common(first, kept.ids) for key, kept in self._kept.items() if key[0] == adapter), default=0
-        )
         return length if length >= known + SHORTEST else 0
 
     def keep(self, adapter: str | None, beginning: Beginning) -> None:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel  # noqa: TID253
 
 from ft_assets.evaluation.adapters import AdapterRack
 from ft_assets.evaluation.batch import Batch
-from ft_assets.evaluation.beginnings import Beginning, Beginnings
+from ft_assets.evaluation.beginnings import Beginnings
 from ft_assets.evaluation.packed import can_pack
 from ft_assets.evaluation.sampling import Sampler, choose
 from ft_assets.evaluation.text_stream import TextStream
@@ -154,26 +154,24 @@ class Decoding(Generic[R]):
         self._batch.read(torch.tensor([[self._chosen[at].token_id] for at in going]))
 
     def _admit(self) -> None:
-        """Read the prompts of those that join, adapter by adapter: rows of one are read without padding."""
-        self._joining.sort(key=_by_adapter)
-        while self._joining:
-            adapter = self._joining[0].adapter
-            new = [row for row in self._joining if row.adapter == adapter]
-            for rows, begun in self._grouped(adapter, new):
-                self._lay_beside(rows, self._read(adapter, rows, begun))
-                self._joining = [row for row in self._joining if row not in rows]
+        """Read the prompts of those that join, in one pass."""
+        if not self._joining:
+            return
+        new = sorted(self._joining, key=_by_adapter)
+        self._lay_beside(new, self._read(new))
+        self._joining = []
 
-    def _grouped(self, adapter: str | None, rows: list[Row]) -> list[tuple[list[Row], Beginning | None]]:
+    def _read(self, rows: list[Row]) -> Batch:
+        prompts, adapters = [row.prompt for row in rows], [row.adapter for row in rows]
         if self._beginnings is None:
-            return [(rows, None)]
-        groups = self._beginnings.groups(adapter, [row.prompt for row in rows])
-        return [([rows[at] for at in numbers], begun) for numbers, begun in groups]
-
-    def _read(self, adapter: str | None, rows: list[Row], begun: Beginning | None) -> Batch:
-        prompts = [row.prompt for row in rows]
-        batch = Batch(self._model, self._rack, prompts, [adapter] * len(rows), begun)
-        if self._beginnings is not None and (wanted := self._beginnings.wanted(adapter, prompts)):
-            self._beginnings.keep(adapter, batch.beginning(prompts[0], wanted))
+            return Batch(self._model, self._rack, prompts, adapters)
+        begun = [self._beginnings.find(row.adapter, row.prompt) for row in rows]
+        batch = Batch(self._model, self._rack, prompts, adapters, begun)
+        for adapter in dict.fromkeys(adapters):
+            mine = [at for at, name in enumerate(adapters) if name == adapter]
+            known = len(begun[mine[0]] or ())
+            if wanted := self._beginnings.wanted(adapter, [prompts[at] for at in mine], known):
+                self._beginnings.keep(adapter, batch.beginning(mine[0], prompts[mine[0]], wanted))
         return batch
 
     def _lay_beside(self, new: list[Row], batch: Batch) -> None:

@@ -1,16 +1,32 @@
-"""The rows of a batch through one LoRA layer, each through its own adapter.
+"""The tokens of a batch through one LoRA layer, each through its own adapter.
 
-PEFT's layer does the same with a copy of the rows for every adapter, and with five modules in between. Here rows of
+PEFT's layer does the same with a copy of the rows for every adapter, and with five modules in between. Here tokens of
 one adapter lie side by side, so that each adapter is two matrix products on a slice, the second into the result.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor  # noqa: TID253
 
-Run = tuple[str, int, int]
-"""Rows from one number up to another that take the same adapter."""
+
+@dataclass
+class Runs:
+    """Neighbouring tokens that take the same adapter, in the order of the batch: whose, and how many."""
+
+    slots: list[str] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+
+    def lay_out(self, slots: Sequence[str], lengths: Sequence[int]) -> None:
+        """Set them anew from the slot of each row and how many tokens of it there are."""
+        self.slots, self.lengths = [], []
+        for slot, length in zip(slots, lengths, strict=True):
+            if self.slots and self.slots[-1] == slot:
+                self.lengths[-1] += length
+            else:
+                self.slots.append(slot)
+                self.lengths.append(length)
 
 
 @dataclass(frozen=True)
@@ -32,13 +48,13 @@ class LoraRows:
 
     Args:
         layer: whose place it takes.
-        runs: of the batch that is read; changed from outside between two forwards.
+        runs: of the tokens that it is given; changed from outside.
 
     Attributes:
         pairs: plain adapters, by slot. Others are left to what PEFT calls a variant of the layer.
     """
 
-    def __init__(self, layer: Any, runs: list[Run]) -> None:
+    def __init__(self, layer: Any, runs: Runs) -> None:
         self.pairs: dict[str, Pair] = {}
         self._layer = layer
         self._runs = runs
@@ -52,15 +68,17 @@ class LoraRows:
             self.pairs[slot] = Pair(down.t(), up.t(), layer.scaling[slot])
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """`x`: (rows, …, inputs); the result: (rows, …, outputs)."""
+        """`x`: (…, inputs); the result: (…, outputs)."""
         result = self._layer.base_layer(x, *args, **kwargs)
-        tokens = x.shape[1:-1].numel()
         flat, into = x.reshape(-1, x.shape[-1]), result.view(-1, result.shape[-1])
-        for slot, start, stop in self._runs:
+        lengths = self._runs.lengths  # splitting fails unless they are of all tokens
+        for slot, given, taken in zip(
+            self._runs.slots, flat.split(lengths), into.split(lengths), strict=True
+        ):
             if pair := self.pairs.get(slot):
-                _add(pair, flat[start * tokens : stop * tokens], into[start * tokens : stop * tokens])
+                _add(pair, given, taken)
             elif slot in self._layer.lora_A:
-                result[start:stop] = self._through_peft(slot, x[start:stop], result[start:stop])
+                taken.copy_(self._through_peft(slot, given, taken))
         return result
 
     def _through_peft(self, slot: str, x: Tensor, result: Tensor) -> Tensor:
@@ -77,14 +95,3 @@ def _add(pair: Pair, x: Tensor, result: Tensor) -> None:
         result.addmm_(x.mm(pair.down), pair.up, alpha=pair.scaling)
     else:
         result += (x.to(pair.down.dtype) @ pair.down @ pair.up * pair.scaling).to(result.dtype)
-
-
-def runs_of(slots: list[str]) -> list[Run]:
-    """Rows that lie side by side and take the same adapter, taken together."""
-    runs: list[Run] = []
-    for row, slot in enumerate(slots):
-        if runs and runs[-1][0] == slot:
-            runs[-1] = (slot, runs[-1][1], row + 1)
-        else:
-            runs.append((slot, row, row + 1))
-    return runs

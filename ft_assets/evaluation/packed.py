@@ -1,9 +1,12 @@
-"""Rows of one adapter read end to end, without padding: what follows them, and what their answers lose.
+"""Rows read end to end, without padding: what follows them, and what their answers lose.
 
 The model must have been allowed to (`bases.packed_model.allow_packed`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch  # noqa: TID253
@@ -31,27 +34,41 @@ def holds_whole_rows(cache: DynamicCache) -> bool:
     return not any(layer.is_sliding for layer in layers)
 
 
+@dataclass(frozen=True)
+class PackedRow:
+    """A row that is read.
+
+    Attributes:
+        adapter: whose states and logits are wanted; rows of one that lie side by side go through it together.
+        begun: what was read of it before, if anything was.
+    """
+
+    ids: Sequence[int]
+    adapter: str | None
+    begun: Beginning | None = None
+
+    @property
+    def known(self) -> int:
+        """Tokens that are not read any more."""
+        return len(self.begun or ())
+
+    @property
+    def kind(self) -> Hashable:
+        """Equal for rows whose states are the same wherever they are yet to read the same."""
+        return self.adapter, self.begun and tuple(self.begun.ids)
+
+
 def read_packed(
-    model: PreTrainedModel,
-    rack: AdapterRack,
-    rows: Sequence[Sequence[int]],
-    adapter: str | None,
-    cache: DynamicCache,
-    begun: Beginning | None = None,
+    model: PreTrainedModel, rack: AdapterRack, rows: Sequence[PackedRow], cache: DynamicCache
 ) -> tuple[Tensor, Tensor]:
     """Read rows into an empty cache, padded on the left there.
-
-    Args:
-        begun: what all rows begin with, if it was read before.
 
     Returns:
         mask, (rows, tokens): 1 where the cache holds a token; logits, (rows, vocabulary): what follows each row.
     """
-    lengths = [len(row) for row in rows]
-    ends = torch.tensor(lengths).cumsum(0) - 1
+    lengths = [len(row.ids) for row in rows]
     states: list[KeysAndValues] = []
-    ends -= torch.arange(1, len(rows) + 1) * len(begun or ())
-    logits = _forward(model, rack, rows, adapter, ends, states, begun)
+    logits = _forward(model, rack, rows, [[length - 1] for length in lengths], states)
     for layer, each in enumerate(states):
         keys, values = (_padded(state, lengths) for state in each)
         cache.update(keys, values, layer)
@@ -82,15 +99,11 @@ def _nats(
     answers: Sequence[Sequence[int]],
     adapter: str | None,
 ) -> list[float]:
-    rows = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    starts = torch.tensor([0, *(len(row) for row in rows[:-1])]).cumsum(0).tolist()
+    both = list(zip(prompts, answers, strict=True))
+    rows = [PackedRow([*prompt, *answer], adapter) for prompt, answer in both]
     # What stands before an answer's token is what predicts it.
-    places = [
-        start + len(prompt) - 1 + at
-        for start, prompt, answer in zip(starts, prompts, answers, strict=True)
-        for at in range(len(answer))
-    ]
-    logits = _forward(model, rack, rows, adapter, torch.tensor(places), None)
+    places = [range(len(prompt) - 1, len(prompt) + len(answer) - 1) for prompt, answer in both]
+    logits = _forward(model, rack, rows, places)
     targets = torch.tensor([token for answer in answers for token in answer], device=model.device)
     losses = cross_entropy(logits, targets, reduction="none").double()
     return [part.sum().item() for part in losses.split([len(answer) for answer in answers])]
@@ -111,29 +124,33 @@ def _groups(lengths: Sequence[int]) -> list[tuple[int, int]]:
 def _forward(
     model: PreTrainedModel,
     rack: AdapterRack,
-    rows: Sequence[Sequence[int]],
-    adapter: str | None,
-    places: Tensor,
-    states: list[KeysAndValues] | None,
-    begun: Beginning | None = None,
+    rows: Sequence[PackedRow],
+    places: Sequence[Sequence[int]],
+    states: list[KeysAndValues] | None = None,
 ) -> Tensor:
-    """Logits after the given places of all rows laid end to end, (places, vocabulary) in float32.
+    """Logits after the given places of each row, all of them in their order, (places, vocabulary) in float32.
 
-    Places count what is read: of each row what comes after `begun`.
+    Args:
+        states: is given the keys and values of whole rows, layer by layer.
     """
-    rack.route([adapter])
-    known = len(begun or ())
-    ids = torch.tensor([[token for row in rows for token in row[known:]]], device=model.device)
-    positions = torch.cat([torch.arange(known, len(row)) for row in rows])[None].to(model.device)
+    lengths = [len(row.ids) - row.known for row in rows]
+    ids = [token for row in rows for token in row.ids[row.known :]]
+    positions = torch.cat([torch.arange(row.known, len(row.ids)) for row in rows])
+    starts = accumulate(lengths[:-1], initial=0)
+    each = zip(starts, rows, places, strict=True)
+    kept = [start + at - row.known for start, row, own in each for at in own]
     with packed(model):
         read = model(
-            input_ids=ids,
-            position_ids=positions,
+            input_ids=torch.tensor([ids], device=model.device),
+            position_ids=positions[None].to(model.device),
             use_cache=False,
-            logits_to_keep=places.to(model.device),
-            row_lengths=[len(row) - known for row in rows],
+            logits_to_keep=torch.tensor(kept, device=model.device),
+            row_lengths=lengths,
+            kinds=[row.kind for row in rows],
+            lay_out=partial(rack.route_packed, [row.adapter for row in rows]),
+            answers_each=[len(own) for own in places],
             states=states,
-            past=begun.states if begun else None,
+            past=[row.begun.states if row.begun else () for row in rows],
         )
     return read.logits[0].float()
 

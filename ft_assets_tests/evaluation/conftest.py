@@ -37,8 +37,8 @@ def write_adapter(
 
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    targets: dict[str, Any] = {"target_modules": "all-linear", "task_type": "CAUSAL_LM"}
-    adapted = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, **targets, **settings))
+    settings = {"target_modules": "all-linear", "task_type": "CAUSAL_LM", **settings}
+    adapted = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, **settings))
     for name, weight in adapted.named_parameters():
         if "lora_magnitude" in name:
             weight.data *= 1 + scale * torch.randn_like(weight)

@@ -40,7 +40,7 @@ def test_a_mixed_batch_equals_each_row_alone(tiny_base: Path, adapters: dict[str
     rack = AdapterRack(model)  # pyright: ignore[reportArgumentType]
     for name, folder in adapters.items():
         rack.add(name, folder)
-    rack.route(ROWS)
+    rack.route(ROWS, ids.shape[1])
     mixed = model(ids).logits
     for row, name in enumerate(ROWS):
         alone = plain(tiny_base)
@@ -66,7 +66,7 @@ def test_a_dropped_adapter_leaves_no_part_and_its_name_takes_another(
         for variant in getattr(module, "lora_variant", {}).values()
     )
     rack.add("x", adapters["lora"])
-    rack.route(["x"])
+    rack.route(["x"], ids.shape[1])
     alone = PeftModel.from_pretrained(plain(tiny_base), adapters["lora"]).eval()  # pyright: ignore[reportArgumentType]
     assert torch.allclose(model(ids).logits, alone(ids).logits, atol=1e-4)
 
