@@ -35,18 +35,16 @@ def history(model: str | None, at: datetime | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("model")
-@click.option(
-    "--to", "address", help="Address of the release to go back to (default: the previous champion)."
-)
+@click.option("--to", help="A release, by any of its names, or `base` (default: the previous champion).")
 @click.option("--by", default=getpass.getuser, show_default="your login name", help="Who decides.")
 @click.option("--reason", default="rolled back by hand", show_default=True)
 @as_json_option
-def rollback(model: str, address: str | None, by: str, reason: str, as_json: bool) -> None:
+def rollback(model: str, to: str | None, by: str, reason: str, as_json: bool) -> None:
     """Take a challenger or the champion of MODEL out of traffic within a second."""
     from ft_assets.registry.rollback import rollback as roll_back
 
     home = Home()
-    roll_back(home, model, address, by, reason)
+    roll_back(home, model, to, by, reason)
     from ft_assets.registry.ledger import champion
 
     now = {"model": model, "champion": champion(home, model)}

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from ft_assets.errors import Refused, WrongInput
 from ft_assets.registry.ledger import BASE, Entry, append, champion_query, entries
+from ft_assets.registry.names import release_named
 from ft_assets.registry.routing import OPEN_STATES
 from ft_assets.storage.home import Home
-from ft_assets.storage.releases import Release, find_release, list_releases
+from ft_assets.storage.releases import Release, find_release
 from ft_assets.storage.tables import rollouts
 
 
@@ -32,12 +33,12 @@ def rollback(home: Home, model: str, to: str | None, by: str, reason: str) -> Ro
     Args:
         home: whose ledger is written.
         model: name of the model.
-        to: address or candidate key of a release, or `base`: make this the champion, whatever runs now.
+        to: a release by any of its names, or `base`: make this the champion, whatever runs now.
         by: the person who asks.
         reason: why, for the ledger.
 
     Raises:
-        WrongInput: `to` is not a release of this model.
+        WrongInput: `to` names no release of this model.
         Refused: there is nothing to go back to, the target's bytes were changed, or someone else moved the
             model at the same moment.
     """
@@ -107,13 +108,11 @@ def _target(home: Home, model: str, to: str | None, champion: str, canary: bool)
 
 
 def _release(home: Home, model: str, name: str) -> Release:
-    """The release that an address or a candidate key names."""
-    mine = list_releases(home, model)
-    for release in mine:
-        if name in (release.address, release.candidate):
-            return release
-    known = ", ".join([*(release.address for release in mine), BASE])
-    raise WrongInput(f"{model} has no release {name}; it has: {known}")
+    """The release that a name of the model's, or what follows its `@`, stands for."""
+    release = release_named(home, name if "@" in name else f"{model}@{name}")
+    if release.model != model:
+        raise WrongInput(f"{name} is a release of {release.model}, which cannot serve as {model}")
+    return release
 
 
 def _verify(home: Home, target: str, champion: str) -> None:

@@ -62,6 +62,9 @@ def test_to_names_an_address_a_candidate_or_the_base(home: Home, recipe: Recipe)
     one, two, _ = promoted(home, recipe, "one", "two", "three")
     assert back(home, one.address) == one.address
     assert back(home, two.candidate) == two.address
+    assert back(home, f"tiny@{one.candidate}") == one.address
+    with pytest.raises(Refused, match="already served"):
+        back(home, "champion")
     assert back(home, "base") == "base"
     with pytest.raises(Refused, match="already served by base"):
         back(home, "base")
@@ -77,7 +80,7 @@ def test_unknown_target_is_wrong_input_and_names_what_there_is(home: Home, recip
 def test_another_models_release_is_wrong_input(home: Home, recipe: Recipe) -> None:
     promoted(home, recipe, "one")
     (other,) = promoted(home, recipe.model_copy(update={"model": "other"}), "stranger")
-    with pytest.raises(WrongInput, match="no release other@"):
+    with pytest.raises(WrongInput, match="is a release of other"):
         back(home, other.address)
     assert len(entries(home, "tiny")) == 1
 
