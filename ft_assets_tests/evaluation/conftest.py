@@ -1,12 +1,15 @@
 """A tiny base, and adapters on it that are far from zero."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ft_assets.bases.base_models import prepare_base
 from ft_assets.storage.home import Home
+
+if TYPE_CHECKING:
+    from ft_assets.evaluation.generation import Engine
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +28,17 @@ def tiny_adapters(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         name: write_adapter(tiny_base, tmp_path_factory.mktemp(name), rank, seed)
         for seed, (name, rank) in enumerate([("one", 4), ("two", 8)])
     }
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_base: Path, tiny_adapters: dict[str, Path]) -> "Engine":
+    """The tiny base with both adapters in memory."""
+    from ft_assets.evaluation.generation import Engine
+
+    engine = Engine.load(tiny_base, "cpu")
+    for name, folder in tiny_adapters.items():
+        engine.add_adapter(name, folder)
+    return engine
 
 
 def write_adapter(

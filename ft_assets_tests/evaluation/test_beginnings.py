@@ -23,14 +23,6 @@ def ask(text: str, adapter: str | None, system: str = SYSTEM) -> Request:
     return Request(turns, adapter, 6, logprobs=1)
 
 
-@pytest.fixture(scope="module")
-def engine(tiny_base: Path, tiny_adapters: dict[str, Path]) -> Engine:
-    engine = Engine.load(tiny_base, "cpu")
-    for name, folder in tiny_adapters.items():
-        engine.add_adapter(name, folder)
-    return engine
-
-
 @contextmanager
 def count_tokens(engine: Engine) -> Iterator[list[int]]:
     """How many tokens each pass over prompts reads, in their order."""

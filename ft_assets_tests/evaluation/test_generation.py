@@ -20,14 +20,6 @@ def ask(text: str, adapter: str | None = None, tokens: int = 12, **settings: obj
     return Request([{"role": "user", "content": text}], adapter, tokens, **settings)  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def engine(tiny_base: Path, tiny_adapters: dict[str, Path]) -> Engine:
-    engine = Engine.load(tiny_base, "cpu")
-    for name, folder in tiny_adapters.items():
-        engine.add_adapter(name, folder)
-    return engine
-
-
 def peft_answer(base: Path, adapter: Path | None, text: str, tokens: int) -> list[int]:
     """Ids that transformers generates for one prompt alone, with PEFT's ordinary single adapter."""
     from peft import PeftModel
