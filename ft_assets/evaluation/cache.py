@@ -17,6 +17,7 @@ from ft_assets.training.job import write_whole
 
 _CODE = (
     "curation/chat.py",
+    *(f"bases/{name}.py" for name in ("frozen_linear", "product")),
     *(f"bases/packed_{name}.py" for name in ("answers", "attention", "beginning", "model")),
     *(
         f"evaluation/{name}.py"

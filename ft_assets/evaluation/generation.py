@@ -11,6 +11,7 @@ from typing import Any
 import torch  # noqa: TID253
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel  # noqa: TID253
 
+from ft_assets.bases.frozen_linear import freeze_linears
 from ft_assets.bases.packed_model import allow_packed
 from ft_assets.curation.chat import Turn, encode_example, encode_prompt
 from ft_assets.errors import BrokenEnvironment, WrongInput
@@ -99,7 +100,9 @@ class Engine:
         dtype = torch.float32 if chosen == "cpu" else torch.bfloat16
         options = {"local_files_only": True, "trust_remote_code": False}
         model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True, **options)
-        return cls(model.to(chosen), AutoTokenizer.from_pretrained(base, **options))
+        model = model.to(chosen)
+        freeze_linears(model)
+        return cls(model, AutoTokenizer.from_pretrained(base, **options))
 
     @property
     def adapters(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch  # noqa: TID253
 from peft.tuners.lora import Linear  # noqa: TID253
 
-from ft_assets.training.fused_product import product
+from ft_assets.bases.product import product
 
 
 class FusedLoraLinear(Linear):

@@ -5,8 +5,8 @@ import torch  # noqa: TID253
 from peft import LoraConfig  # noqa: TID253
 from peft.tuners.lora import Linear  # noqa: TID253
 
+from ft_assets.bases.product import product
 from ft_assets.training.fused import FusedLoraLinear
-from ft_assets.training.fused_product import product
 
 
 def layer(kind: type[Linear], bias: bool, **settings: object) -> Linear:

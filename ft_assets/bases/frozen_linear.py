@@ -1,0 +1,48 @@
+"""Linear layers that only go forwards, with their weights in the order in which a CPU multiplies fastest.
+
+torch has a product put its weight into that order each time anew, which for the few rows of a batch of answers is a
+good part of the work. Ordered once, the products of 4 to 16 tokens took 0.55 to 0.65 of their time, and those of
+long prompts 0.75 (float32, the shapes of a 135M base, one core of an AMD EPYC).
+"""
+
+from typing import Any
+
+import torch  # noqa: TID253
+from torch.nn import Linear, Module  # noqa: TID253
+from transformers import PreTrainedModel  # noqa: TID253
+
+from ft_assets.bases.product import onednn_product, packed, suits_onednn
+
+
+class FrozenLinear(Linear):
+    """Takes the place of a linear layer, for PEFT too.
+
+    Args:
+        layer: the one to replace, whose weight is not kept beside the packed one.
+        shared: another layer has the same weight, so it stays as it is.
+    """
+
+    def __init__(self, layer: Linear, shared: bool) -> None:
+        Module.__init__(self)  # and not Linear's, which makes a weight
+        self.in_features, self.out_features, self.bias = layer.in_features, layer.out_features, layer.bias
+        weight = layer.weight.detach()
+        self._weight = weight if shared else packed(weight)
+
+    @property
+    def weight(self) -> torch.Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """(outputs, inputs), made anew each time: for those who look at it, not for products."""
+        return self._weight.to_dense() if self._weight.is_mkldnn else self._weight
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """(…, inputs) to (…, outputs)."""
+        return onednn_product(input, self._weight, self.bias)
+
+
+def freeze_linears(model: PreTrainedModel) -> None:
+    """Put `FrozenLinear` in the place of the linear layers of a model that will never be trained, if it is faster."""
+    words: Any = model.get_input_embeddings().weight
+    if not suits_onednn(words):
+        return
+    for name, layer in list(model.named_modules()):
+        if type(layer) is Linear:
+            model.set_submodule(name, FrozenLinear(layer, shared=layer.weight is words))
