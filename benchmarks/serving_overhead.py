@@ -22,7 +22,10 @@ _CALLS = 2_000
 _PAUSE_SECONDS = 0.002
 """Between two answers of the loop: about as many a second as one processor serves of the tiny base."""
 _BACKLOG = 20_000
-_ROUNDS, _BLOCK, _WARM = 800, 5, 100
+_TURNS, _TURN, _WARM = 150, 40, 100
+_REST_SECONDS = 0.15
+"""Before each turn: ours has delivered its rows by then, so that the bare endpoint does not pay for that."""
+_RESAMPLES = 1_000
 _TINY = {"name": "tiny-random", "hub": None, "package": None, "tiny": True}
 MESSAGES = [{"role": "user", "content": "Write a one-line docstring.\n\ndef median(values): ..."}]
 
@@ -90,9 +93,9 @@ def delivered_rows(root: Path) -> float:
 
 
 def endpoint(root: Path) -> dict[str, Any]:
-    """Milliseconds of a request through HTTP on loopback, in short turns of a bare BentoML endpoint and ours.
+    """Milliseconds of a request through HTTP on loopback, in turns of a bare BentoML endpoint and ours.
 
-    `added_*` are differences of the quantiles.
+    `added_*` are differences of the quantiles, with intervals of 95 % by drawing pairs of turns anew.
     """
     from ft_assets.bases.base_models import prepare_base
     from ft_assets.recipe import Base
@@ -108,25 +111,36 @@ def endpoint(root: Path) -> dict[str, Any]:
             times = _take_turns({"bare_bentoml": bare.url, "ours": ours.url})
     finally:
         bare.stop()
-    found = {name: _quantiles(seconds) for name, seconds in times.items()}
-    added = {
-        f"added_{quantile}_ms": round(found["ours"][quantile] - found["bare_bentoml"][quantile], 3)
-        for quantile in ("p50", "p99")
-    }
-    return {"requests_each": _ROUNDS * _BLOCK, **found, **added}
+    found = {name: _quantiles([each for turn in turns for each in turn]) for name, turns in times.items()}
+    return {"requests_each": _TURNS * _TURN, **found, **_added(times["bare_bentoml"], times["ours"])}
 
 
-def _take_turns(urls: dict[str, str]) -> dict[str, list[float]]:
+def _take_turns(urls: dict[str, str]) -> dict[str, list[list[float]]]:
     connections = {name: http.client.HTTPConnection(urlsplit(url).netloc) for name, url in urls.items()}
-    times: dict[str, list[float]] = {name: [] for name in urls}
+    times: dict[str, list[list[float]]] = {name: [] for name in urls}
     for connection in connections.values():
         for _ in range(_WARM):
             _ask(connection)
-    for number in range(_ROUNDS):
-        # Who goes first changes, as the one after a switch finds the processor's caches cold.
+    for number in range(_TURNS):
+        # Who goes first changes, so that what the machine does beside cannot favour one.
         for name in sorted(connections, reverse=number % 2 == 1):
-            times[name] += [_ask(connections[name]) for _ in range(_BLOCK)]
+            time.sleep(_REST_SECONDS)
+            times[name].append([_ask(connections[name]) for _ in range(_TURN)])
     return times
+
+
+def _added(bare: Sequence[Sequence[float]], ours: Sequence[Sequence[float]]) -> dict[str, list[float]]:
+    """What ours takes more, at each quantile: the estimate, and the ends of its interval."""
+    import numpy as np
+
+    pairs, draws = np.array([bare, ours]) * 1000, np.random.default_rng(0)
+    drawn = [pairs[:, draws.integers(0, len(bare), len(bare))] for _ in range(_RESAMPLES)]
+    added = {}
+    for share in (50, 99):
+        each = [np.diff(np.percentile(sample, share, axis=(1, 2)))[0] for sample in [pairs, *drawn]]
+        ends = np.percentile(each[1:], [2.5, 97.5])
+        added[f"added_p{share}_ms"] = [round(float(value), 3) for value in (each[0], *ends)]
+    return added
 
 
 def _ask(connection: http.client.HTTPConnection) -> float:

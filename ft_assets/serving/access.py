@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from starlette.requests import Request
@@ -91,6 +92,7 @@ def read_keys() -> tuple[ApiKey, ...]:
     return keys
 
 
+@lru_cache
 def is_loopback(host: str) -> bool:
     """Whether an address reaches only this machine."""
     if host == "localhost":

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -155,19 +155,22 @@ class Answerer:
     ) -> AsyncGenerator[Token, None]:
         """Tokens of one arm."""
         answer.address, answer.rollout = arm.address, rollout
-        async with AsyncExitStack() as stack:
-            if arm.address != BASE:
-                release = self._routes.picture.releases.get(arm.address)
-                if release is None:
-                    raise AdapterUnavailable(f"{arm.address} is not released")
-                await stack.enter_async_context(self._adapters.using(release))
-            answer.request = replace(answer.request, adapter=arm.adapter_digest)
-            stream = await stack.enter_async_context(
-                aclosing(self._engine.stream(answer.request, background))
-            )
+        answer.request = replace(answer.request, adapter=arm.adapter_digest)
+        async with (
+            self._in_memory(arm),
+            aclosing(self._engine.stream(answer.request, background)) as stream,
+        ):
             async for token in stream:
                 answer.add(token)
                 yield token
+
+    def _in_memory(self, arm: Arm) -> AbstractAsyncContextManager[None]:
+        if arm.address == BASE:
+            return nullcontext()
+        release = self._routes.picture.releases.get(arm.address)
+        if release is None:
+            raise AdapterUnavailable(f"{arm.address} is not released")
+        return self._adapters.using(release)
 
     def _mirror(self, answer: Answer, challenger: Arm) -> None:
         """Ask the challenger what the champion has answered, for the rollout alone to see."""

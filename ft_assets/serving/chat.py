@@ -180,20 +180,23 @@ def _problem(error: Exception) -> ApiProblem:
 
 
 async def _unless_client_leaves(http: HttpRequest, work: Coroutine[Any, Any, T]) -> T:
-    task, gone = asyncio.create_task(work), asyncio.create_task(_gone(http))
+    patience = asyncio.timeout(None)
+    gone = asyncio.create_task(_end_when_gone(http, patience))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientLeft
-        return task.result()
+        async with patience:
+            return await work
+    except TimeoutError as error:
+        if patience.expired():
+            raise ClientLeft from error
+        raise
     finally:
-        task.cancel()
         gone.cancel()
 
 
-async def _gone(http: HttpRequest) -> None:
+async def _end_when_gone(http: HttpRequest, patience: asyncio.Timeout) -> None:
     while (await http.receive())["type"] != "http.disconnect":
         pass
+    patience.reschedule(0)
 
 
 async def _next(tokens: AsyncIterator[Token]) -> Token | None:

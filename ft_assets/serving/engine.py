@@ -24,9 +24,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-
 MAX_BACKGROUND = 4
 """Requests in the background that may wait; more are turned away."""
+READ_AT_ONCE = 2_048
+"""Tokens of prompts after which newcomers must wait for the next token of those who are answered, who wait for them."""
 
 
 class Busy(Exception):
@@ -182,8 +183,8 @@ class EngineThread:
             _answer(*self._calls.popleft(), self._engine)
 
     def _admit(self, decoding: Decoding[Request]) -> None:
-        before = len(self._running)
-        while decoding.open and (ticket := self._next()) is not None:
+        before, read = len(self._running), 0
+        while decoding.open and read < READ_AT_ONCE and (ticket := self._next()) is not None:
             number = next(self._numbers)
             try:
                 decoding.join(number, ticket.request)
@@ -191,6 +192,7 @@ class EngineThread:
                 ticket.fail(EngineFailed(str(error)))
             else:
                 self._running[number] = ticket
+                read += len(ticket.request.prompt_ids or ())
         if len(self._running) > before:
             BATCH_SIZE.observe(len(self._running))
 

@@ -47,6 +47,8 @@ class _Body:
 
     async def drop(self) -> bool:
         """Read what is left of it; False if that takes too long."""
+        if not self._more:  # nearly always, so that no timer is set for nothing
+            return True
         left = REST_BYTES
         try:
             async with asyncio.timeout(REST_SECONDS):

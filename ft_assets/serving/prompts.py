@@ -15,9 +15,15 @@ from ft_assets.errors import WrongInput
 from ft_assets.serving.problems import MAX_SHOWN, ApiProblem
 from ft_assets.sources.example import Message
 
+SHORT = 1000
+"""Characters that are encoded on the event loop: in 0.4 ms, about what handing them to a thread costs. What takes
+longest for its length, digits and emoji, takes 1.5 to 3 ms."""
+_TURN = 50
+"""Characters that take as long as what a template writes around a turn."""
+
 
 class Prompts:
-    """Encodes with a tokenizer and a thread of its own, so that decoding never waits for a long text.
+    """Encodes with a tokenizer, and what is long with a thread, so that other requests never wait for it.
 
     Args:
         base: folder of the base model.
@@ -37,11 +43,13 @@ class Prompts:
         Raises:
             ApiProblem: 400, it leaves no room for an answer, or the template cannot hold it.
         """
-        return await self._encode(lambda: self._render(messages, tools), "messages")
+        length = sum(_TURN + len(turn.content) + len(turn.tool_calls or "") for turn in messages)
+        short = length <= SHORT and not tools
+        return await self._encode(lambda: self._render(messages, tools), "messages", short)
 
     async def of_text(self, text: str) -> list[int]:
         """Ids of a text as it is. Raises what `of_chat` raises."""
-        return await self._encode(lambda: self._tokenizer(text)["input_ids"], "prompt")
+        return await self._encode(lambda: self._tokenizer(text)["input_ids"], "prompt", len(text) <= SHORT)
 
     def spell(self, token_id: int) -> tuple[str, list[int] | None]:
         """What one token alone looks like, and its bytes; of part of a character its name and None."""
@@ -59,9 +67,10 @@ class Prompts:
             raise ApiProblem(400, "the base's chat template has no tools", param="tools", code="no_tools")
         return ids
 
-    async def _encode(self, encode: Callable[[], list[int]], param: str) -> list[int]:
+    async def _encode(self, encode: Callable[[], list[int]], param: str, short: bool) -> list[int]:
         try:
-            ids = await asyncio.get_running_loop().run_in_executor(self._thread, encode)
+            loop = asyncio.get_running_loop()
+            ids = encode() if short else await loop.run_in_executor(self._thread, encode)
         except (TemplateError, ValueError, TypeError, WrongInput) as error:
             message = f"the chat template of the base cannot hold these messages: {error}"[:MAX_SHOWN]
             raise ApiProblem(400, message, param=param, code="template") from error

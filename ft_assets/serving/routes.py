@@ -5,8 +5,10 @@ The database is the truth. While it cannot be reached the last picture stays, an
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,16 +16,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from ft_assets.errors import FtAssetsError
 from ft_assets.recipe import Serving
 from ft_assets.registry.ledger import BASE
-from ft_assets.registry.routing import Arm, Route, choose, route
+from ft_assets.registry.routing import OPEN_STATES, Arm, Route, choose, route
 from ft_assets.serving.keys import ApiKey, active_keys
 from ft_assets.serving.problems import MAX_SHOWN, ApiProblem
 from ft_assets.storage.home import Home
 from ft_assets.storage.releases import Release, list_releases
-from ft_assets.storage.tables import batches, candidates, promotion_ledger, releases
+from ft_assets.storage.tables import api_keys, batches, candidates, promotion_ledger, releases, rollouts
 
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 0.5
+WHOLE_SECONDS = 10.0
+"""How long a picture may last that nothing seems to have changed: what no stamp shows (a copy of the database that was
+put in its place, a key's scopes changed by hand) is followed by then."""
 DEFAULTS = Serving.model_validate({})
 
 
@@ -113,12 +118,36 @@ def take_picture(home: Home) -> Picture:
     return Picture(models, known, active_keys(home))
 
 
+def take_stamp(home: Home) -> list[dict[str, Any]]:
+    """What changes when a picture does, by one query in a fraction of its time.
+
+    The tables that it counts are only added to, but for keys, which are also revoked; of rollouts it has whatever
+    `route` reads.
+    """
+    return home.database.rows(_STAMP)
+
+
+def _stamp() -> sa.Select[*tuple[Any, ...]]:
+    tables = (batches, candidates, releases, promotion_ledger, api_keys)
+    counts = [
+        sa.select(sa.func.count()).select_from(table).scalar_subquery().label(table.name) for table in tables
+    ]
+    revoked = sa.select(sa.func.count(api_keys.c.revoked_at)).scalar_subquery().label("revoked")
+    counted = sa.select(*counts, revoked).subquery()
+    shares = [rollouts.c[name] for name in ("id", "model", "challenger", "weight", "salt")]
+    going = counted.outerjoin(rollouts, rollouts.c.state.in_(OPEN_STATES))
+    return sa.select(counted, *shares).select_from(going).order_by(rollouts.c.id)
+
+
+_STAMP = _stamp()
+
+
 class Routes:
-    """The latest picture, taken again every `REFRESH_SECONDS`.
+    """The latest picture: every `REFRESH_SECONDS` it is seen whether it is still true.
 
     Args:
         home: whose database is read.
-        changed: called with each new picture.
+        changed: called with the picture each time.
     """
 
     def __init__(self, home: Home, changed: Callable[[Picture], None]) -> None:
@@ -126,11 +155,13 @@ class Routes:
         self._home = home
         self._changed = changed
         self._reachable = True
+        self._stamp: list[dict[str, Any]] = []
+        self._taken_at = float("-inf")
 
     async def refresh(self) -> None:
-        """Take a picture; keep the last one if the database cannot be read."""
+        """Take a picture if the last one may be wrong; keep that if the database cannot be read."""
         try:
-            self.picture = await asyncio.to_thread(take_picture, self._home)
+            self.picture = await asyncio.to_thread(self._latest)
         except (SQLAlchemyError, FtAssetsError, OSError):
             if self._reachable:
                 log.exception("the database cannot be read; the last known routing stays")
@@ -140,6 +171,14 @@ class Routes:
             log.info("the database can be read again")
         self._reachable = True
         self._changed(self.picture)
+
+    def _latest(self) -> Picture:
+        stamp = take_stamp(self._home)  # before the picture: what changes in between is seen next time
+        if stamp == self._stamp and time.monotonic() - self._taken_at < WHOLE_SECONDS:
+            return self.picture
+        picture = take_picture(self._home)
+        self._stamp, self._taken_at = stamp, time.monotonic()
+        return picture
 
     async def keep_fresh(self) -> None:
         """Refresh until cancelled; no failure ends it."""

@@ -4,9 +4,12 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from ft_assets.serving import engine
 from ft_assets.serving.engine import MAX_BACKGROUND, Busy, EngineFailed, EngineThread
 from ft_assets.sources.example import Message
 from ft_assets_tests.serving.conftest import Installation
@@ -45,6 +48,34 @@ def test_what_waits_is_decoded_together_and_each_gets_its_own_answer(
         together = await asyncio.gather(*(answer(thread, each) for each in wanted))
         assert together == alone
         assert len({tuple(ids) for ids in alone}) == 3
+
+    asyncio.run(scenario())
+
+
+def test_many_tokens_of_newcomers_are_read_in_parts(
+    thread: EngineThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+
+    def note(_: object, __: object, kwargs: dict[str, Any]) -> None:
+        passes.extend([len(kwargs["row_lengths"])] if "row_lengths" in kwargs else [])
+
+    async def scenario() -> None:
+        monkeypatch.setattr(engine, "READ_AT_ONCE", 50)
+        thread._engine._model.register_forward_pre_hook(note, with_kwargs=True)
+        thread.start()
+        wanted = [replace(request(), prompt_ids=range(start, start + 30)) for start in (5, 50, 100)]
+        alone = [await answer(thread, each) for each in wanted]
+        passes.clear()
+        at_work, go_on = threading.Event(), threading.Event()
+        held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
+        await asyncio.to_thread(at_work.wait)
+        together = [asyncio.create_task(answer(thread, each)) for each in wanted]
+        await asyncio.sleep(0)  # lets them enter the queue
+        go_on.set()
+        await held
+        assert await asyncio.gather(*together) == alone
+        assert passes == [2, 1], "the third comes after the first token of the others"
 
     asyncio.run(scenario())
 

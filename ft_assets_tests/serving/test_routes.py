@@ -2,17 +2,21 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
 
 from ft_assets.recipe import Recipe
+from ft_assets.serving import routes as module
+from ft_assets.serving.keys import add_key, revoke_key
 from ft_assets.serving.problems import ApiProblem
 from ft_assets.serving.routes import Picture, Routes, take_picture
 from ft_assets.storage.candidates import open_candidate
 from ft_assets.storage.home import Home
-from ft_assets.storage.tables import batches
+from ft_assets.storage.tables import api_keys, batches, rollouts
+from ft_assets_tests.serving.factory import promote, release_adapter, set_weight, start_rollout
 
 
 def add_model(home: Home, name: str) -> None:
@@ -69,3 +73,64 @@ def test_the_last_picture_stays_while_the_database_is_away_and_the_log_says_so_o
         asyncio.run(scenario())
     assert len(seen) == 2
     assert caplog.text.count("cannot be read") == caplog.text.count("can be read again") == 1
+
+
+@pytest.fixture
+def changes(home: Home, recipe: Recipe) -> dict[str, Callable[[], object]]:
+    """Everything that changes a picture, in an order in which it can be done."""
+    challenger: list[str] = []
+    keys: list[str] = []
+
+    def end_rollout() -> None:
+        with home.database.write() as connection:
+            connection.execute(sa.update(rollouts).values(state="rolled_back"))
+
+    return {
+        "data": lambda: add_model(home, "young"),
+        "a candidate": lambda: open_candidate(home, recipe, ["b"], None, ["a test"]),
+        "a release": lambda: challenger.append(release_adapter(home, "m", "a" * 64, "b" * 64)),
+        "a rollout": lambda: start_rollout(home, "m", challenger[0], "base", 0.0),
+        "a share": lambda: set_weight(home, "m", 0.5),
+        "a rollback": end_rollout,
+        "a promotion": lambda: promote(home, "m", challenger[0]),
+        "a key": lambda: keys.append(add_key(home, "ann", ["infer"])[0]),
+        "a revoked key": lambda: revoke_key(home, keys[0]),
+    }
+
+
+def test_every_change_is_seen_by_the_next_look(home: Home, changes: dict[str, Callable[[], object]]):
+    async def scenario() -> None:
+        routes = Routes(home, lambda _: None)
+        await routes.refresh()
+        for what, change in changes.items():
+            before = routes.picture
+            change()
+            await routes.refresh()
+            assert routes.picture == take_picture(home) != before, what
+
+    asyncio.run(scenario())
+
+
+def test_what_has_not_changed_is_not_read_again(home: Home):
+    async def scenario() -> None:
+        seen: list[Picture] = []
+        routes = Routes(home, seen.append)
+        for _ in range(3):
+            await routes.refresh()
+        assert seen[0] is seen[1] is seen[2], "and whoever follows it is told each time"
+
+    asyncio.run(scenario())
+
+
+def test_a_change_that_no_stamp_shows_is_followed_in_the_end(home: Home, monkeypatch: pytest.MonkeyPatch):
+    async def scenario() -> None:
+        add_key(home, "ann", ["infer"])
+        routes = Routes(home, lambda _: None)
+        await routes.refresh()
+        with home.database.write() as connection:
+            connection.execute(sa.update(api_keys).values(scopes=["admin"]))
+        monkeypatch.setattr(module, "WHOLE_SECONDS", 0.0)
+        await routes.refresh()
+        assert routes.picture.keys[0].may("admin")
+
+    asyncio.run(scenario())

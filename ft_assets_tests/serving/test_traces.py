@@ -32,6 +32,7 @@ def test_a_span_names_the_answer_and_not_what_was_said(monkeypatch: pytest.Monke
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
     monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    monkeypatch.setenv(traces.ENDPOINTS[0], "http://127.0.0.1:9")
     turns = [Message(role="user", content="a secret")]
     choice = Choice("m", Arm("m@1", "1"), None, None, DEFAULTS)
     answer = Answer(choice, turns, Request(turns, None, 3), 5, None, "default", 0.0, "chat-1")
