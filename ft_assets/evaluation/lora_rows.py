@@ -72,9 +72,8 @@ class LoraRows:
         result = self._layer.base_layer(x, *args, **kwargs)
         flat, into = x.reshape(-1, x.shape[-1]), result.view(-1, result.shape[-1])
         lengths = self._runs.lengths  # splitting fails unless they are of all tokens
-        for slot, given, taken in zip(
-            self._runs.slots, flat.split(lengths), into.split(lengths), strict=True
-        ):
+        parts = flat.split_with_sizes(lengths), into.split_with_sizes(lengths)
+        for slot, given, taken in zip(self._runs.slots, *parts, strict=True):
             if pair := self.pairs.get(slot):
                 _add(pair, given, taken)
             elif slot in self._layer.lora_A:
