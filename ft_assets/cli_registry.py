@@ -30,7 +30,15 @@ def history(model: str | None, at: datetime | None, as_json: bool) -> None:
         rows = [{"model": model, "champion": champion(home, model, at.replace(tzinfo=UTC))}]
     else:
         rows = entries(home, model)
+        if not as_json:
+            rows = [_brief(row) for row in rows]
     print_rows(rows, as_json, "nothing was deployed yet")
+
+
+def _brief(entry: dict[str, Any]) -> dict[str, Any]:
+    """A ledger entry that fits a line: without the figures, of which its reason says what matters."""
+    kept = {name: value for name, value in entry.items() if name != "details"}
+    return {**kept, "at": entry["at"][:19]}
 
 
 @click.command()

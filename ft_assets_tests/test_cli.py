@@ -75,7 +75,7 @@ def test_a_home_that_cannot_be_written_is_a_broken_environment(
 def test_rolling_back_where_nothing_was_deployed_is_refused(home: Home) -> None:
     told = run("rollback", "docstrings")
     assert told.returncode == 1
-    assert "docstrings" in told.stderr
+    assert "docstrings was never deployed" in told.stderr
 
 
 def test_costs_are_shown_with_their_sums(home: Home) -> None:

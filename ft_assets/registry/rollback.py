@@ -99,7 +99,10 @@ def _target(home: Home, model: str, to: str | None, champion: str, canary: bool)
     if to is not None:
         target = BASE if to == BASE else _release(home, model, to).address
     else:
-        target = champion if canary else previous_champion(entries(home, model))
+        history = entries(home, model)
+        if not history:
+            raise Refused(f"{model} was never deployed; `ft-assets history` lists what was")
+        target = champion if canary else previous_champion(history)
     if target is None:
         raise Refused(f"{model} has nothing to go back to: the base model serves, and no rollout is running")
     if target == champion and not canary:

@@ -1,14 +1,25 @@
 """The bodies that clients send: OpenAI's requests for chat and text completions, and our feedback.
 
-Unknown fields are ignored, because OpenAI's clients send many; known fields must have the right type.
+Unknown fields are ignored, because OpenAI's clients send many; known fields must have the right type. What would
+change the answer and is not served is known, and refused.
 """
 
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
-from ft_assets.sources.example import Message, Role
+from ft_assets.sources.example import Message
 
 MAX_TEXT = 20_000
 """Characters of one piece of feedback."""
@@ -16,7 +27,25 @@ MAX_TEXT = 20_000
 MAX_SLICE = 64
 """Characters of the header `x-ft-slice`."""
 
+
+def _told(wanted: str) -> WrapValidator:
+    """Say what is wanted where pydantic would tell of each type that a value might have had, by its own names."""
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise ValueError(wanted) from error
+
+    return WrapValidator(check)
+
+
 Stop = Annotated[str, Field(min_length=1, max_length=100)]
+Stops = Annotated[
+    Stop | Annotated[list[Stop], Field(max_length=4)],
+    _told("a text of 1 to 100 characters, or a list of at most 4 of them"),
+]
+Zero = Annotated[Literal[0], _told("only 0 is served; leave it out")]
 
 
 def _finite(value: dict[str, Any]) -> dict[str, Any]:
@@ -42,11 +71,17 @@ class TextPart(_Body):
     text: str
 
 
+Content = Annotated[
+    str | list[TextPart],
+    _told('a text, or a list of parts {"type": "text", "text": "…"}; images, sound and files are not read'),
+]
+
+
 class Turn(_Body):
     """One message. `content` is text, a list of text parts, or null for an assistant's tool calls."""
 
-    role: Role | Literal["developer"]
-    content: str | list[TextPart] | None = None
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Content | None = None
     tool_calls: list[JsonObject] | None = None
 
     def message(self) -> Message:
@@ -75,11 +110,16 @@ class _Wanted(_Body):
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
+    stop: Stops | None = None
     n: Literal[1] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
+    presence_penalty: Zero | None = None
+    frequency_penalty: Zero | None = None
+    logit_bias: (
+        Annotated[dict[str, Any], Field(max_length=0), _told("none is served; leave it out")] | None
+    ) = None
 
     @field_validator("n", mode="before")
     @classmethod
@@ -101,6 +141,17 @@ class _Wanted(_Body):
         raise NotImplementedError
 
 
+class PlainText(_Body):
+    """The one form of an answer that is served."""
+
+    type: Literal["text"]
+
+
+_NO_FORM = (
+    'nothing holds the model to a form; send {"type": "text"} or leave it out, and ask for the form in words'
+)
+
+
 class ChatRequest(_Wanted):
     """`POST /v1/chat/completions`."""
 
@@ -110,6 +161,7 @@ class ChatRequest(_Wanted):
     top_logprobs: int | None = Field(None, ge=0, le=20)
     tools: list[JsonObject] | None = Field(None, max_length=128)
     tool_choice: Literal["none", "auto"] | None = None
+    response_format: Annotated[PlainText, _told(_NO_FORM)] | None = None
 
     @field_validator("tool_choice", mode="before")
     @classmethod
@@ -141,11 +193,14 @@ class ChatRequest(_Wanted):
 class TextRequest(_Wanted):
     """`POST /v1/completions`: a text that is gone on with as it is, without the chat template."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=1)]
+    prompt: Annotated[
+        str | Annotated[list[str], Field(min_length=1, max_length=1)],
+        _told("a text, or a list of one; send a request for each"),
+    ]
     logprobs: int | None = Field(None, ge=0, le=5)
-    echo: Literal[False] | None = None
-    suffix: None = None
-    best_of: Literal[1] | None = None
+    echo: Annotated[Literal[False], _told("the prompt is not repeated; leave it out")] | None = None
+    suffix: Annotated[None, _told("texts are gone on with, not filled in; leave it out")] = None
+    best_of: Annotated[Literal[1], _told("one answer is made and given; leave it out")] | None = None
 
     def text(self) -> str:
         """The one prompt."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ft_assets.serving.problems import invalid_body
-from ft_assets.serving.requests import MAX_TEXT, ChatRequest, FeedbackRequest
+from ft_assets.serving.requests import MAX_TEXT, ChatRequest, FeedbackRequest, TextRequest
 
 CHAT = {"model": "docstrings", "messages": [{"role": "user", "content": "hello"}]}
 FEEDBACK = {"inference_id": "chat-1", "idempotency_key": "key-1"}
@@ -19,7 +19,60 @@ def parse(shape, body):
 
 
 def test_fields_that_nobody_knows_are_ignored():
-    parse(ChatRequest, {**CHAT, "logit_bias": {}, "metadata": {"a": [1]}, "parallel_tool_calls": True})
+    parse(ChatRequest, {**CHAT, "metadata": {"a": [1]}, "parallel_tool_calls": True})
+
+
+def test_what_is_not_served_may_be_sent_as_clients_send_it_by_default():
+    plain = {
+        "response_format": {"type": "text"},
+        "logit_bias": {},
+        "presence_penalty": 0,
+        "frequency_penalty": 0.0,
+    }
+    parse(ChatRequest, {**CHAT, **plain})
+    parse(ChatRequest, {**CHAT, **dict.fromkeys(plain)})
+    parse(TextRequest, {"model": "m", "prompt": "x", "echo": False, "suffix": None, "best_of": 1})
+
+
+@pytest.mark.parametrize(
+    ("shape", "change", "said"),
+    [
+        (
+            ChatRequest,
+            {"stop": ["a"] * 5},
+            "stop: a text of 1 to 100 characters, or a list of at most 4 of them",
+        ),
+        (ChatRequest, {"stop": 7}, "stop: a text of 1 to 100 characters, or a list of at most 4 of them"),
+        (
+            ChatRequest,
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            'messages.0.content: a text, or a list of parts {"type": "text", "text": "…"}; images, sound',
+        ),
+        (
+            ChatRequest,
+            {"messages": [{"role": "robot", "content": "x"}]},
+            "messages.0.role: Input should be 'system', 'developer', 'user', 'assistant' or 'tool'",
+        ),
+        (
+            ChatRequest,
+            {"response_format": {"type": "json_object"}},
+            "response_format: nothing holds the model to",
+        ),
+        (ChatRequest, {"response_format": "json"}, "response_format: nothing holds the model to"),
+        (ChatRequest, {"presence_penalty": 0.5}, "presence_penalty: only 0 is served"),
+        (ChatRequest, {"frequency_penalty": -1}, "frequency_penalty: only 0 is served"),
+        (ChatRequest, {"logit_bias": {"50256": -100}}, "logit_bias: none is served"),
+        (TextRequest, {"prompt": ["a", "b"]}, "prompt: a text, or a list of one"),
+        (TextRequest, {"echo": True}, "echo: the prompt is not repeated"),
+        (TextRequest, {"suffix": "x"}, "suffix: texts are gone on with"),
+        (TextRequest, {"best_of": 3}, "best_of: one answer is made"),
+    ],
+)
+def test_a_refusal_says_what_to_send_instead(shape: type, change: dict, said: str):
+    body = {"model": "m", "prompt": "x"} if shape is TextRequest else CHAT
+    with pytest.raises(ValidationError) as refusal:
+        parse(shape, {**body, **change})
+    assert invalid_body(refusal.value).message.startswith(said)
 
 
 def test_the_newer_name_of_the_token_limit_wins():
