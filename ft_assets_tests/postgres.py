@@ -8,14 +8,19 @@ Environment:
 import os
 import secrets
 import shutil
+import signal
 import socket
+import socketserver
+import struct
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -74,6 +79,22 @@ class Postgres:
         """End it: `fast` throws every client out, `immediate` is a crash, after which it recovers from its log."""
         self._run("pg_ctl", "-m", how, "-w", "stop")
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """For the length of the block none of its processes runs, and the system keeps its connections open."""
+        family = self._family()
+        for process in family:  # its parent first, which would start others
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in family:
+                process.send_signal(signal.SIGCONT)
+
+    def _family(self) -> list[psutil.Process]:
+        parent = psutil.Process(int((self._folder / "data" / "postmaster.pid").read_text().split()[0]))
+        return [parent, *parent.children(recursive=True)]
+
     def _run(self, program: str, *arguments: str) -> None:
         # Postgres refuses to run as root, so a root hands it to nobody.
         root = os.geteuid() == 0
@@ -88,6 +109,33 @@ class Postgres:
             user="nobody" if root else None,
             extra_groups=[] if root else None,
         )
+
+
+@contextmanager
+def mute_server() -> Iterator[str]:
+    """URL of a server that lets everybody in and then says nothing, on a host that acknowledges all that it is sent."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Mute) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
+        try:
+            yield f"postgresql+psycopg://ann@127.0.0.1:{server.server_address[1]}/ft_assets"
+        finally:
+            server.shutdown()
+
+
+class _Mute(socketserver.StreamRequestHandler):
+    """Postgres's protocol up to where queries are taken."""
+
+    def handle(self) -> None:
+        while self._asks_for_encryption():
+            self.wfile.write(b"N")
+        self.wfile.write(b"R" + struct.pack(">ii", 8, 0) + b"Z" + struct.pack(">i", 5) + b"I")
+        self.rfile.read()
+
+    def _asks_for_encryption(self) -> bool:
+        length, code = struct.unpack(">ii", self.rfile.read(8))
+        self.rfile.read(length - 8)
+        return code in (80877103, 80877104)
 
 
 def _command(server: str, statement: str) -> None:

@@ -1,7 +1,9 @@
-"""BentoML's own pages are closed: they ask for no key, and the index loads scripts from elsewhere."""
+"""What is answered before BentoML's application is asked, without a key: our metrics, in place of its own; and its
+other pages, which are closed, as they ask for no key, and the index loads scripts from elsewhere."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ft_assets.serving import metrics
 from ft_assets.serving.problems import ApiProblem
 
 _PAGES = ("/docs.json", "/schema.json", "/static_content")
@@ -15,6 +17,9 @@ class Closed:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (scope["path"] == "/" or scope["path"].startswith(_PAGES)):
+        path = scope["path"] if scope["type"] == "http" else None
+        if path == "/metrics":
+            return await metrics.page()(scope, receive, send)
+        if path == "/" or (path and path.startswith(_PAGES)):
             return await _NOT_FOUND.response()(scope, receive, send)
         await self.app(scope, receive, send)

@@ -16,6 +16,7 @@ from types import TracebackType
 from ft_assets.errors import BrokenEnvironment, WrongInput
 from ft_assets.serving.access import HOW_TO_MAKE_ONE, KEYS_FILE, is_loopback, read_keys
 from ft_assets.serving.keys import active_keys
+from ft_assets.serving.limits import allow_files, read_limits
 from ft_assets.storage.home import Home
 
 START_SECONDS = 180.0
@@ -37,7 +38,7 @@ def serve(
     port: int = 3000,
     announce: Callable[[str], object] = print,
 ) -> None:
-    """Serve until Ctrl-C.
+    """Serve until Ctrl-C or SIGTERM, which both let the requests that run end; call it from the main thread.
 
     Args:
         home: the installation to serve from.
@@ -47,15 +48,23 @@ def serve(
         announce: called with the server's URL once it answers.
 
     Raises:
-        WrongInput: an unusable host, port, or keys file.
+        WrongInput: an unusable host, port, limit, or keys file.
         BrokenEnvironment: the port is busy, or the server did not start or ended by itself.
     """
-    with Server(home, base_digest, host, port) as server:
-        announce(server.url)
-        try:
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with Server(home, base_digest, host, port) as server:
+            announce(server.url)
             server.wait()
-        except KeyboardInterrupt:
-            return
+    except KeyboardInterrupt:
+        return
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break off the end
+    raise KeyboardInterrupt
 
 
 class Server:
@@ -85,8 +94,9 @@ class Server:
         return self._folder() / "server.log"
 
     def __enter__(self) -> "Server":
-        _refuse_open_door(self._home, self._host)
-        self._home.artifacts.path("bases", self._base_digest)  # say what is wrong before anything is started
+        _refuse_open_door(self._home, self._host)  # say what is wrong before anything is started
+        allow_files(read_limits())
+        self._home.artifacts.path("bases", self._base_digest)
         self._port = _free_port(self._host, self._port)
         self._folder().mkdir(parents=True, exist_ok=True)
         self._start()
@@ -139,6 +149,8 @@ class Server:
     def _start(self) -> None:
         command = [sys.executable, "-m", "bentoml", "serve", _SERVICE]
         timeouts = ["--timeout-keep-alive", str(KEEP_ALIVE_SECONDS)]
+        if self.log.exists():  # it may say why the server before this one ended
+            self.log.replace(self.log.with_name("server.log.1"))
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 [*command, "--host", self._host, "--port", str(self._port), *timeouts],

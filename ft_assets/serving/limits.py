@@ -4,13 +4,20 @@ Environment:
     FT_ASSETS_MAX_BODY_BYTES: of a request (default 1 MiB).
     FT_ASSETS_MAX_TOKENS: prompt and answer together (default 4096, or what the base has room for).
     FT_ASSETS_MAX_WAITING: requests that wait for the engine; more are turned away with 429 (default 64).
+    FT_ASSETS_MAX_CONNECTIONS: from clients (default 512); see `connections.py` for what is beyond.
     FT_ASSETS_ADAPTER_MB: of adapters in memory (default 2048).
 """
 
 import os
+import resource
 from dataclasses import dataclass
 
 from ft_assets.errors import WrongInput
+
+SPARE_CONNECTIONS = 16
+"""Beyond the limit, for whoever watches the server while all other places are taken."""
+OTHER_FILES = 256
+"""What a server opens beside its connections: a few dozen for itself, and what adapters, journal and database take."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,14 @@ class Limits:
     body_bytes: int = 1 << 20
     tokens: int = 4096
     waiting: int = 64
+    connections: int = 512
     adapter_bytes: int = 2048 << 20
+
+    @property
+    def files(self) -> int:
+        """How many files a server may come to have open: the usual ones fit into the usual 1024."""
+        # Each request that waits may have a connection to vLLM.
+        return self.connections + SPARE_CONNECTIONS + self.waiting + OTHER_FILES
 
 
 def read_limits() -> Limits:
@@ -34,8 +48,26 @@ def read_limits() -> Limits:
         body_bytes=_number("FT_ASSETS_MAX_BODY_BYTES", usual.body_bytes),
         tokens=_number("FT_ASSETS_MAX_TOKENS", usual.tokens),
         waiting=_number("FT_ASSETS_MAX_WAITING", usual.waiting),
+        connections=_number("FT_ASSETS_MAX_CONNECTIONS", usual.connections),
         adapter_bytes=_number("FT_ASSETS_ADAPTER_MB", usual.adapter_bytes >> 20) << 20,
     )
+
+
+def allow_files(limits: Limits) -> None:
+    """Let this process, and those that it starts, open the files that a server needs: without one it accepts nobody.
+
+    Raises:
+        WrongInput: the system does not allow as many.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= limits.files:
+        return
+    if hard != resource.RLIM_INFINITY and hard < limits.files:
+        raise WrongInput(
+            f"FT_ASSETS_MAX_CONNECTIONS={limits.connections} and FT_ASSETS_MAX_WAITING={limits.waiting} need"
+            f" {limits.files} open files, and the system allows {hard} (`ulimit -Hn`); set lower ones, or raise that"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits.files, hard))
 
 
 def _number(name: str, usual: int) -> int:

@@ -1,13 +1,18 @@
-"""Our counters beside BentoML's on `/metrics`, by the address that answered.
+"""What `/metrics` tells: our counters, by the address that answered, beside prometheus_client's own of the process.
 
-BentoML sets prometheus_client's multiprocess folder before the worker starts and sums over it, so plain
-prometheus_client objects are enough, and every gauge must say how processes are added up.
+One process counts and is asked, so memory will do. BentoML has prometheus_client count in mapped files, for several
+processes: those would kill the server when its disk is full, and BentoML's own metrics have a label for every path
+that anybody ever asked for.
 """
 
+import os
 from functools import cache
 from typing import TypeVar
 
-from prometheus_client import Counter, Gauge, Histogram
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # read when prometheus_client is imported
+
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from starlette.responses import Response
 
 Metric = TypeVar("Metric", Counter, Histogram)
 
@@ -21,17 +26,25 @@ FIRST_TOKEN = Histogram(
     "ft_assets_first_token_seconds", "From request to first token.", ["address"], buckets=_SECONDS
 )
 BATCH_SIZE = Histogram("ft_assets_batch_size", "Requests decoded together.", buckets=(1, 2, 4, 8, 16, 32, 64))
-WAITING = Gauge("ft_assets_waiting_requests", "Waiting for the engine.", multiprocess_mode="livesum")
-ADAPTERS = Gauge("ft_assets_loaded_adapters", "Adapters in memory.", multiprocess_mode="livesum")
+WAITING = Gauge("ft_assets_waiting_requests", "Waiting for the engine.")
+ADAPTERS = Gauge("ft_assets_loaded_adapters", "Adapters in memory.")
 FALLBACKS = Counter("ft_assets_fallbacks", "Answered by the champion for a broken challenger.", ["address"])
 RECORDING_FAILURES = Counter("ft_assets_recording_failures", "Answers that could not be recorded.")
-JOURNAL = Gauge(
-    "ft_assets_journal_bytes", "Rows on disk that wait for the database.", multiprocess_mode="livesum"
-)
+JOURNAL = Gauge("ft_assets_journal_bytes", "Rows on disk that wait for the database.")
 SHADOWS = Counter(
     "ft_assets_shadows", "Mirrored requests, by the challenger and how it went.", ["address", "status"]
 )
+CROWDED = Counter(
+    "ft_assets_crowded_connections",
+    "Connections that were closed to make room, and requests refused with 503, because all places were taken.",
+    ["outcome"],
+)
 FEEDBACK = Counter("ft_assets_feedback", "Feedback stored, by kind.", ["address", "kind"])
+
+
+def page() -> Response:
+    """All of them, as Prometheus reads them."""
+    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def count(address: str, status: str, prompt_tokens: int, answer_tokens: int) -> None:

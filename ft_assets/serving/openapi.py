@@ -57,7 +57,7 @@ def document(max_bytes: int, max_tokens: int) -> dict[str, Any]:
         "info": {
             "title": "ft_assets",
             "version": version("ft-assets"),
-            "description": f"{limits} Health and metrics (`/healthz`, `/livez`, `/readyz`, `/metrics`) are BentoML's.",
+            "description": f"{limits} Health and metrics (`/healthz`, `/livez`, `/readyz`, `/metrics`) ask for no key.",
         },
         "security": [{"key": []}, {}],
         "paths": paths,

@@ -11,9 +11,11 @@ loses no feedback whose sender was answered.
 """
 
 import asyncio
+import errno
 import logging
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +27,7 @@ from ft_assets.serving.metrics import JOURNAL
 from ft_assets.serving.problems import ApiProblem
 from ft_assets.storage.home import Home
 from ft_assets.storage.journal import Journal, batches
+from ft_assets.storage.postgres import heard_within
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,14 @@ ADOPT_SECONDS = 0.5
 LOCK_SECONDS = 1.0
 """How long the writer waits for a locked database before it takes it to be away."""
 AWAY_LOCK_SECONDS = 0.1
-"""Less patience from then on: feedback waits behind the try."""
+"""Less patience from then on: whether it is back can be asked again."""
+SILENT_SECONDS = 10.0
+"""How long the writer waits for a word of a Postgres that hangs. Its transaction may be committed all the same, and
+is tried again: nothing arrives twice."""
+FEEDBACK_SECONDS = 2.0
+"""How long feedback waits for the writer before it is kept on disk. Longer than for a lock."""
+CLOSE_SECONDS = 3.0
+"""The same for a server that ends."""
 FILES_AT_ONCE = 20
 """Of a backlog, before feedback gets a turn."""
 UNKNOWN_SECONDS = 1.0
@@ -76,6 +86,9 @@ class Recorder:
         self._home = home
         self._journal = Journal(home.scratch / "serving" / "journal")
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
+        # Waits for the disk alone, while the writer may wait for the database.
+        self._keeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keeper")
+        self._syncing = threading.Lock()  # the journal's `sync` must not run beside its `seal`
         self._pause = DELIVERY_SECONDS
         self._behind = False  # rows wait on disk for longer than a turn, so feedback waits there too
         self._back_at = time.monotonic()
@@ -94,16 +107,10 @@ class Recorder:
         Raises:
             ApiProblem: see `insert_feedback`; 503, it could not be kept at all.
         """
-        began, pause = time.monotonic(), DELIVERY_SECONDS / 4
-        while True:
-            may_come = self._may_come(feedback, began)  # asked first: the answer may arrive while we look
-            try:
-                return await asyncio.wrap_future(self._writer.submit(self._store, feedback))
-            except ApiProblem as problem:
-                if problem.code != UNKNOWN or not may_come or time.monotonic() - began > UNKNOWN_SECONDS:
-                    raise
-            await asyncio.sleep(pause)
-            pause *= 2
+        made = await self._stored(feedback)
+        if made is None:
+            await asyncio.wrap_future(self._keeper.submit(self._keep, feedback))
+        return made
 
     async def keep_delivering(self) -> None:
         """Deliver what this server keeps, and what servers that ended have left, until cancelled."""
@@ -125,11 +132,13 @@ class Recorder:
         try:
             if adopt:
                 self._journal.adopt()
-            self._journal.seal()
+            with self._syncing:
+                self._journal.seal()
             files = self._journal.waiting()
             JOURNAL.set(sum(file.stat().st_size for file in files))
-            for file in files[:FILES_AT_ONCE]:
-                self._deliver_file(file)
+            with heard_within(SILENT_SECONDS):
+                for file in files[:FILES_AT_ONCE]:
+                    self._deliver_file(file)
         except Exception as error:
             self._note_away(error)
         else:
@@ -137,28 +146,62 @@ class Recorder:
 
     def close(self) -> None:
         """Deliver what can be delivered; the rest stays on disk for the next server."""
-        self._writer.submit(self.deliver)
-        self._writer.shutdown(wait=True)
-        self._journal.close()
+        self._keeper.shutdown(wait=True)
+        hangs = wait([self._writer.submit(self.deliver)], CLOSE_SECONDS).not_done
+        self._writer.shutdown(wait=not hangs, cancel_futures=True)
+        if hangs:  # the writer still has the journal, which is free once the process has ended
+            log.warning("the database is slow or hangs; what waits on disk is for the next server to deliver")
+        else:
+            self._journal.close()
+
+    async def _stored(self, feedback: Feedback) -> bool | None:
+        """Store feedback, whose answer's row may be on its way; None: the database is away.
+
+        Raises:
+            ApiProblem: see `insert_feedback`.
+        """
+        began, pause = time.monotonic(), DELIVERY_SECONDS / 4
+        while True:
+            may_come = self._may_come(feedback, began)  # asked first: the answer may arrive while we look
+            try:
+                return await self._ask_writer(feedback)
+            except ApiProblem as problem:
+                if problem.code != UNKNOWN or not may_come or time.monotonic() - began > UNKNOWN_SECONDS:
+                    raise
+            await asyncio.sleep(pause)
+            pause *= 2
+
+    async def _ask_writer(self, feedback: Feedback) -> bool | None:
+        if self._behind:  # known without the writer, who may be waiting for a database that hangs
+            return None
+        try:
+            async with asyncio.timeout(FEEDBACK_SECONDS):
+                return await asyncio.wrap_future(self._writer.submit(self._store, feedback))
+        except TimeoutError:  # it may be stored all the same, and is not stored again then
+            silence = f"the database has not answered for {FEEDBACK_SECONDS:g} s"
+            self._note_away(TimeoutError(errno.ETIMEDOUT, silence))
+            return None
 
     def _store(self, feedback: Feedback) -> bool | None:
         if not self._behind:
             self.deliver()  # its answer may be among what waits
+        if self._behind:
+            return None
         try:
-            if not self._behind:
+            with heard_within(SILENT_SECONDS):
                 return store_feedback(self._home, feedback, LOCK_SECONDS)
         except Exception as error:
             if isinstance(error, ApiProblem) or is_of_a_row(error):
                 raise
             self._note_away(error)
-        self._keep(feedback)
         return None
 
     def _keep(self, feedback: Feedback) -> None:
         row = {"table": "feedback", **feedback.as_json()}
         try:
-            self._journal.append(row)
-            self._journal.sync()
+            with self._syncing:
+                self._journal.append(row)
+                self._journal.sync()
         except OSError as error:
             give_up(row, error)
             message = "the feedback could not be kept; send it again"

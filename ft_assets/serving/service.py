@@ -28,7 +28,13 @@ connections.use()
 app = build_app(read_keys())
 
 
-@bentoml.service(name="ft_assets", workers=1, traffic={"timeout": FIRST_BYTE_SECONDS})
+@bentoml.service(
+    name="ft_assets",
+    workers=1,
+    traffic={"timeout": FIRST_BYTE_SECONDS},
+    metrics={"enabled": False},  # `/metrics` is ours: see metrics.py
+    logging={"access": {"enabled": False}},  # a line for each request would fill the disk in the end
+)
 @bentoml.asgi_app(app, path="/")
 class Service:
     """One worker, because each would hold its own copy of the model."""

@@ -4,7 +4,9 @@ SQLite's writers exclude each other, and what reads before it writes relies on t
 both read, and both write, so that here too a transaction that writes holds one lock from its start.
 """
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -30,6 +32,7 @@ _SESSION = (
     # The same the other way round: the lock of a writer whose host is gone is free again.
     "SET idle_in_transaction_session_timeout = '60s'",
 )
+_patience = threading.local()
 
 
 def make_engine(url: sa.URL) -> sa.Engine:
@@ -44,8 +47,24 @@ def make_engine(url: sa.URL) -> sa.Engine:
         )
     ours = {name: value for name, value in _CONNECTING.items() if name not in url.query}
     engine = sa.create_engine(url, pool_pre_ping=True, connect_args=ours)
+    event.listen(engine, "do_connect", _connect)
     event.listen(engine, "connect", _configure)
     return engine
+
+
+@contextmanager
+def heard_within(seconds: float) -> Iterator[None]:
+    """In this block and thread, a server that says nothing for so long is given up with `OperationalError`.
+
+    It is for a server that hangs while its host goes on to acknowledge what we send: no timeout of TCP's ends that
+    wait, and none of Postgres's own. Elsewhere we wait: a long query says nothing for a while.
+    """
+    before = getattr(_patience, "seconds", None)
+    _patience.seconds = seconds
+    try:
+        yield
+    finally:
+        _patience.seconds = before
 
 
 @contextmanager
@@ -56,6 +75,10 @@ def transaction(connection: sa.Connection, patience: float | None) -> Iterator[N
             connection.execute(sa.text(f"SET LOCAL lock_timeout = {round(patience * 1000)}"))
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS)))
         yield
+
+
+def _connect(_dialect: object, _record: object, args: list[Any], settings: dict[str, Any]) -> Any:
+    return _connection_class().connect(*args, **settings)
 
 
 def _configure(connection: Any, _record: object) -> None:
@@ -75,3 +98,36 @@ def _without_nul() -> type:
             return super().dump(obj.replace("\0", "\ufffd"))
 
     return WithoutNul
+
+
+@cache
+def _connection_class() -> Any:
+    """psycopg's connection, which closes itself where `heard_within` gives the server up."""
+    import psycopg
+
+    class Connection(psycopg.Connection[Any]):
+        def wait(self, gen: Generator[Any, Any, Any], *args: Any, **settings: Any) -> Any:
+            seconds = getattr(_patience, "seconds", None)
+            if seconds is None:
+                return super().wait(gen, *args, **settings)
+            try:
+                return super().wait(_heard(gen, seconds), *args, **settings)
+            except TimeoutError as error:
+                self.close()  # what it may still say belongs to nobody, and SQLAlchemy makes another
+                raise psycopg.OperationalError(str(error)) from error
+
+    return Connection
+
+
+def _heard(steps: Generator[Any, Any, Any], seconds: float) -> Generator[Any, Any, Any]:
+    """The steps of something that is asked of the server; psycopg resumes them ten times a second, ready or not."""
+    ready, heard = None, time.monotonic()
+    try:
+        while True:
+            ready = yield steps.send(ready)
+            if ready:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > seconds:
+                raise TimeoutError(f"the server has said nothing for {seconds:g} s")
+    except StopIteration as end:
+        return end.value

@@ -1,8 +1,9 @@
-"""Postgres dies under a real server that is asked without pause, and comes back.
+"""Postgres dies or hangs under a real server that is asked without pause, and comes back.
 
 `FT_ASSETS_OUTAGE_SECONDS` is how long it is away (default 3).
 """
 
+import asyncio
 import os
 import shutil
 import threading
@@ -10,29 +11,35 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from ft_assets.bases.base_models import prepare_base
 from ft_assets.recipe import Base
 from ft_assets.registry.ledger import latest_entry
 from ft_assets.registry.rollback import rollback
-from ft_assets.serving.launch import Server
+from ft_assets.serving import recording
+from ft_assets.serving.launch import STOP_SECONDS, Server
+from ft_assets.serving.recording import FEEDBACK_SECONDS, Recorder
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import feedback, interactions
 from ft_assets_tests.postgres import PROGRAMS, Postgres, fresh_database
 from ft_assets_tests.serving.conftest import PROMPT, TINY, until
 from ft_assets_tests.serving.factory import make_adapter, promote, release_adapter
+from ft_assets_tests.serving.test_recording import interaction, thumb
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason="no Postgres server is installed"),
 ]
+How = Literal["fast", "immediate", "hanging"]
 AWAY = float(os.environ.get("FT_ASSETS_OUTAGE_SECONDS", "3"))
 USERS = 4
 
@@ -74,10 +81,8 @@ def home(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.timeout(120 + 5 * AWAY)
-@pytest.mark.parametrize("how", ["fast", "immediate"])
-def test_answers_go_on_and_every_row_arrives_once(
-    home: Home, postgres: Postgres, how: Literal["fast", "immediate"]
-) -> None:
+@pytest.mark.parametrize("how", ["fast", "immediate", "hanging"])
+def test_answers_go_on_and_every_row_arrives_once(home: Home, postgres: Postgres, how: How) -> None:
     base, folder = prepare_base(home, Base.model_validate(TINY))
     good, bad = (release_adapter(home, "tiny", make_adapter(home, folder, seed), base) for seed in (1, 2))
     promote(home, "tiny", good)
@@ -87,7 +92,7 @@ def test_answers_go_on_and_every_row_arrives_once(
         users = [pool.submit(traffic.user, number) for number in range(USERS)]
         try:
             until(lambda: len(traffic.seen) > 20, seconds=20)
-            left, back = _away(postgres, how, traffic)
+            left, back = _away(postgres, how)
             moved = rollback(home, "tiny", None, "ada", "it was worse")
             decided = _decided(home)
             until(lambda: any(at > decided + 2 for at, *_ in traffic.seen), seconds=10)
@@ -108,17 +113,71 @@ def test_answers_go_on_and_every_row_arrives_once(
         f"{traffic.slowest:.2f} s; the last by the old adapter {late:.2f} s after the rollback"
     )
     assert during > 10
+    assert traffic.slowest < FEEDBACK_SECONDS + 3
     assert late < 2
 
 
-def _away(postgres: Postgres, how: Literal["fast", "immediate"], traffic: Traffic) -> tuple[float, float]:
-    """When Postgres had ended, and when it was told to start again."""
+def test_what_was_committed_while_it_hung_is_not_stored_again(
+    home: Home, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(recording, "FEEDBACK_SECONDS", 0.5)
+    recorder = Recorder(home)
+    recorder.record(interaction())
+    recorder.deliver()
+    with ExitStack() as frozen:
+
+        def freeze(_: sa.Connection) -> None:  # just before the row is committed
+            frozen.enter_context(postgres.hanging())
+
+        event.listen(home.database.engine, "commit", freeze)
+        assert asyncio.run(recorder.feedback(thumb("chat-1"))) is None
+        event.remove(home.database.engine, "commit", freeze)
+        recorder._writer.submit(lambda: None).result(20)  # the writer has given up
+    until(lambda: _kept(home, feedback))
+    recorder.deliver()
+    assert _kept(home, feedback) == ["chat-1"]
+    assert recorder._journal.waiting() == []
+    recorder.close()
+
+
+@pytest.mark.timeout(120)
+def test_a_server_told_to_end_while_it_hangs_ends_and_the_next_delivers(
+    home: Home, postgres: Postgres
+) -> None:
+    base, _ = prepare_base(home, Base.model_validate(TINY))
+    body: dict[str, Any] = {"model": "base", "messages": PROMPT, "max_tokens": 4}
+    with (
+        Server(home, base) as server,
+        httpx.Client(base_url=server.url, timeout=60) as http,
+        postgres.hanging(),
+    ):
+        ids = [http.post("/v1/chat/completions", json=body).json()["id"] for _ in range(5)]
+        for name in ids:
+            thumb_up = {"inference_id": name, "kind": "thumb", "value": True, "idempotency_key": name}
+            assert http.post("/v1/feedback", json=thumb_up).json()["queued"]
+        began = time.monotonic()
+        server.stop()
+        print(f"\nstopped in {time.monotonic() - began:.1f} s")
+        assert time.monotonic() - began < 2 * STOP_SECONDS
+    with Server(home, base):
+        until(lambda: Counter(_kept(home, feedback)) == Counter(ids), seconds=20)
+    assert Counter(_kept(home, interactions)) == Counter(ids)
+
+
+def _away(postgres: Postgres, how: How) -> tuple[float, float]:
+    """When Postgres had ended or hung, and when it was told to go on."""
+    with postgres.hanging() if how == "hanging" else _stopped(postgres, how):
+        left = time.time()
+        until(lambda: time.time() > left + AWAY, seconds=AWAY + 5)
+        return left, time.time()
+
+
+@contextmanager
+def _stopped(postgres: Postgres, how: Literal["fast", "immediate"]) -> Iterator[None]:
     postgres.stop(how)
-    left = time.time()
-    until(lambda: time.time() > left + AWAY, seconds=AWAY + 5)
-    back = time.time()
+    yield
     postgres.start()
-    return left, back
 
 
 def _decided(home: Home) -> float:

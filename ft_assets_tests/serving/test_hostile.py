@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from ft_assets.serving.launch import KEEP_ALIVE_SECONDS
-from ft_assets_tests.serving.conftest import PROMPT, Api
+from ft_assets.serving.limits import SPARE_CONNECTIONS, Limits
+from ft_assets_tests.serving.conftest import PROMPT, Api, until
 
 CHAT = {"model": "base", "messages": PROMPT, "max_tokens": 1}
 TURN = b'{"model":"base","max_tokens":1,"messages":[{"role":"user","content":%s}]}'
@@ -144,6 +145,40 @@ def test_a_hundred_slow_clients_keep_nobody_waiting(api: Api):
             opened.sendall(POST if number % 2 else POST + b"Content-Length: 500\r\n\r\n{")
         assert api.ask("base").status_code == 200
         assert api.http.get("/readyz").status_code == 200
+
+
+def test_hundreds_of_idle_clients_lock_nobody_out(api: Api):
+    process, most = worker(api), Limits.connections
+    files = process.num_fds()
+    with ExitStack() as idle:
+        for _ in range(most + 100):
+            idle.enter_context(line(api))
+        answer = httpx.post(
+            f"{api.server.url}/v1/chat/completions", json=CHAT, timeout=20
+        )  # a new connection each
+        assert answer.status_code == 200
+        assert httpx.get(f"{api.server.url}/readyz").status_code == 200
+        told = httpx.get(f"{api.server.url}/metrics").text
+        assert most <= process.num_fds() < files + most + SPARE_CONNECTIONS + 5
+    assert 'ft_assets_crowded_connections_total{outcome="closed"}' in told
+    assert f"All {most} places for connections are taken" in api.server.log.read_text()
+    until(lambda: process.num_fds() < files + 5)
+
+
+@pytest.mark.slow
+def test_clients_that_come_and_go_leave_nothing_behind(api: Api):
+    process = worker(api)
+
+    def megabytes_after(clients: int) -> int:
+        for _ in range(clients):
+            with line(api) as opened:
+                opened.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert api.http.get("/readyz").status_code == 200
+        return process.memory_info().rss >> 20
+
+    files = process.num_fds()
+    assert -megabytes_after(1_000) + megabytes_after(2_000) < 20
+    until(lambda: process.num_fds() < files + 5)
 
 
 def test_requests_sent_at_once_are_answered_in_turn(api: Api):

@@ -44,6 +44,25 @@ def is_gone(url: str) -> bool:
     return False
 
 
+def test_sigterm_lets_a_stream_end_and_gives_the_port_back(installation: Installation):
+    launcher, url = launch(installation)
+    body = {
+        "model": "base",
+        "messages": [{"role": "user", "content": "hello"}],
+        "max_tokens": 200,
+        "stream": True,
+    }
+    with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=30) as stream:
+        lines = stream.iter_lines()
+        assert next(lines).startswith("data: ")
+        launcher.send_signal(signal.SIGTERM)
+        launcher.send_signal(signal.SIGTERM)  # an orchestrator's nerves
+        assert [line for line in lines if line][-1] == "data: [DONE]"
+    assert launcher.wait(30) == 0
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+
+
 def test_keys_are_asked_for_and_ctrl_c_ends_everything(
     installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -90,6 +109,12 @@ def test_a_busy_port_is_named_with_the_option_that_changes_it(installation: Inst
 def test_unusable_addresses_are_refused(installation: Installation, host: str, port: int, message: str):
     with pytest.raises(WrongInput, match=message):
         Server(installation.home, installation.base, host, port).__enter__()
+
+
+def test_limits_that_cannot_be_kept_are_refused(installation: Installation, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FT_ASSETS_MAX_CONNECTIONS", str(2**30))
+    with pytest.raises(WrongInput, match="open files"):
+        Server(installation.home, installation.base).__enter__()
 
 
 def test_a_base_that_is_not_there_is_refused(installation: Installation):

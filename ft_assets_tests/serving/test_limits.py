@@ -1,5 +1,7 @@
 """Limits that the environment sets, and what a client sees of them."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -12,7 +14,7 @@ from ft_assets_tests.serving.conftest import PROMPT, Installation
 
 
 def test_the_usual_limits(monkeypatch: pytest.MonkeyPatch):
-    for name in ("BODY_BYTES", "TOKENS", "WAITING"):
+    for name in ("BODY_BYTES", "TOKENS", "WAITING", "CONNECTIONS"):
         monkeypatch.delenv(f"FT_ASSETS_MAX_{name}", raising=False)
     monkeypatch.setenv("FT_ASSETS_ADAPTER_MB", "3")
     assert read_limits() == Limits(adapter_bytes=3 << 20)
@@ -23,6 +25,33 @@ def test_a_limit_is_a_positive_whole_number(text: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("FT_ASSETS_MAX_WAITING", text)
     with pytest.raises(WrongInput, match="FT_ASSETS_MAX_WAITING"):
         read_limits()
+
+
+ALLOW = """
+import resource
+from ft_assets.serving.limits import Limits, allow_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, int({hard})))
+allow_files(Limits(connections=200))
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+def allowed(hard: int) -> subprocess.CompletedProcess[str]:
+    """What a process that may open so many files, and now 100, makes of a limit of 200 connections."""
+    return subprocess.run([sys.executable, "-c", ALLOW.format(hard=hard)], capture_output=True, text=True)
+
+
+def test_the_usual_limits_fit_into_the_usual_number_of_open_files():
+    assert Limits().files <= 1024
+
+
+def test_a_server_lets_itself_open_the_files_that_it_needs():
+    assert allowed(hard=1_000).stdout == f"{Limits(connections=200).files}\n"
+
+
+def test_more_connections_than_the_system_allows_files_are_refused():
+    assert "FT_ASSETS_MAX_CONNECTIONS=200" in (told := allowed(hard=300).stderr)
+    assert "and the system allows 300" in told
 
 
 @pytest.mark.slow
