@@ -17,7 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -108,10 +110,10 @@ class Access:
 
     Args:
         app: what it guards.
-        keys: gives the keys that open something now.
+        keys: gives the keys that open something now; None while none was ever made.
     """
 
-    def __init__(self, app: ASGIApp, keys: Callable[[], Sequence[ApiKey]]) -> None:
+    def __init__(self, app: ASGIApp, keys: Callable[[], Sequence[ApiKey] | None]) -> None:
         self.app = app
         self.keys = keys
         self.rates = Rates()
@@ -126,11 +128,13 @@ class Access:
 
     def _caller(self, scope: Scope) -> Caller:
         keys = self.keys()
-        if keys:
+        if keys is not None:
             return Caller(self._known(scope, keys))
         # `server` is the local end of this very connection, whatever address the process was told to bind.
         if not is_loopback((scope.get("server") or ("",))[0]):
-            raise _NO_KEYS
+            raise _no_keys()
+        if not _is_of_this_machine(Headers(scope=scope)):
+            raise _wrong_host()
         return Caller(None)
 
     def _known(self, scope: Scope, keys: Sequence[ApiKey]) -> ApiKey:
@@ -141,7 +145,7 @@ class Access:
             known for known in keys if hmac.compare_digest(digest, known.digest)
         ]  # all, so time tells nothing
         if scheme.lower() != b"bearer" or not found:
-            raise _UNKNOWN_KEY
+            raise _unknown_key()
         if (rate := found[0].per_minute) and (seconds := self.rates.take(found[0].id, rate)):
             message = f"this key may ask {rate} times a minute; try again in {math.ceil(seconds)} s"
             headers = {"Retry-After": str(math.ceil(seconds))}
@@ -149,10 +153,33 @@ class Access:
         return found[0]
 
 
-_UNKNOWN_KEY = ApiProblem(
-    401,
-    "send a key that this server knows as `Authorization: Bearer KEY`",
-    code="invalid_api_key",
-    headers={"WWW-Authenticate": "Bearer"},
-)
-_NO_KEYS = ApiProblem(403, f"beyond loopback this server needs API keys: {HOW_TO_MAKE_ONE}", code="no_keys")
+def _is_of_this_machine(headers: Headers) -> bool:
+    """Whether what asks is a program of this machine, or a page that it serves.
+
+    A browser is on loopback too, and a page from elsewhere can let a name of its own lead to 127.0.0.1.
+    """
+    hosts = [f"//{headers.get('host', '')}", *headers.getlist("origin")]
+    try:
+        return all(is_loopback(urlsplit(host).hostname or "") for host in hosts)
+    except ValueError:
+        return False
+
+
+# Each is made anew: one that is raised again and again keeps every frame that it ever passed.
+
+
+def _unknown_key() -> ApiProblem:
+    message = "send a key that this server knows as `Authorization: Bearer KEY`"
+    return ApiProblem(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+
+
+def _no_keys() -> ApiProblem:
+    return ApiProblem(403, f"beyond loopback this server needs API keys: {HOW_TO_MAKE_ONE}", code="no_keys")
+
+
+def _wrong_host() -> ApiProblem:
+    message = (
+        "without keys this server answers only what asks for http://127.0.0.1 (or localhost), and web pages only of "
+        f"this machine; else {HOW_TO_MAKE_ONE}"
+    )
+    return ApiProblem(403, message, code="wrong_host")

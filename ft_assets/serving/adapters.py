@@ -14,7 +14,9 @@ from ft_assets.serving.backend import Backend
 from ft_assets.serving.limits import Limits
 from ft_assets.serving.metrics import ADAPTERS
 from ft_assets.serving.proof import check_proof
+from ft_assets.serving.recording import SILENT_SECONDS
 from ft_assets.storage.home import Home
+from ft_assets.storage.postgres import heard_within
 from ft_assets.storage.releases import Release
 
 log = logging.getLogger(__name__)
@@ -113,8 +115,9 @@ class Adapters:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._background.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s", error)
+        if task.cancelled() or isinstance(error := task.exception(), AdapterUnavailable | None):
+            return  # the log has said it
+        log.error("%s", error)
 
     def _may_retry(self, digest: str, task: asyncio.Task[None]) -> bool:
         failed = task.done() and (task.cancelled() or task.exception() is not None)
@@ -128,7 +131,8 @@ class Adapters:
             await self._engine.add_adapter(digest, folder)
         except Exception as error:
             self._failed_at[digest] = time.monotonic()
-            raise AdapterUnavailable(f"{release.address} cannot be loaded: {error}") from error
+            log.error("%s cannot be loaded: %s", release.address, error)
+            raise AdapterUnavailable(f"{release.address} cannot be loaded: {self._told(error)}") from error
         self._used_at[digest] = time.monotonic()
         ADAPTERS.inc()
         log.info("%s is loaded", release.address)
@@ -148,6 +152,7 @@ class Adapters:
             loaded -= self._sizes[digest]
             self._in_background(self._drop(digest, self._loads.pop(digest)))
 
+    @heard_within(SILENT_SECONDS)
     def _checked(self, release: Release) -> Path:
         if release.base_digest != self._base:
             raise Refused(
@@ -155,6 +160,13 @@ class Adapters:
             )
         check_proof(self._home, release)
         return self._home.artifacts.path("adapters", release.adapter_digest)
+
+    def _told(self, error: Exception) -> str:
+        """What callers may know of a failure: where this server keeps its files is for its log."""
+        text = str(error)
+        for folder in sorted((self._home.root, str(self._home.scratch)), key=len, reverse=True):
+            text = text.replace(folder, "FT_ASSETS_HOME")
+        return text
 
     async def _drop(self, digest: str, loaded: asyncio.Task[None]) -> None:
         if loaded.cancelled() or loaded.exception() is not None:

@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
 
 from ft_assets.serving import responses
 from ft_assets.serving.access import Access, caller_of
@@ -35,11 +36,12 @@ def build_app(file_keys: tuple[ApiKey, ...]) -> Starlette:
         file_keys: keys beside those of the database; without any, only loopback is answered.
     """
 
-    def keys() -> Sequence[ApiKey]:
+    def keys() -> Sequence[ApiKey] | None:
         runtime: Runtime = app.state.runtime
-        return [*file_keys, *runtime.routes.picture.keys]
+        picture = runtime.routes.picture
+        return [*file_keys, *picture.keys] if file_keys or picture.keyed else None
 
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/v1/chat/completions", _chat, methods=["POST"]),
         Route("/v1/completions", _text, methods=["POST"]),
         Route("/v1/models", _models, methods=["GET"]),
@@ -47,11 +49,23 @@ def build_app(file_keys: tuple[ApiKey, ...]) -> Starlette:
         Route("/v1/feedback", _feedback, methods=["POST"]),
         Route("/openapi.json", _document, methods=["GET"]),
         *LiveView().routes(),
+        _Nowhere(),
     ]
     handlers = {ApiProblem: answer_problem, HTTPException: _answer_http, Exception: answer_crash}
     guards = [Middleware(Intake), Middleware(BrowserDoor), Middleware(Access, keys)]
     app = Starlette(routes=routes, middleware=guards, exception_handlers=handlers)
     return app
+
+
+class _Nowhere(BaseRoute):
+    """Every other path. BentoML would answer those itself, in a form that clients of the API do not read."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        # As what a wrong method is: it takes nothing from a route that fits, nor from one that refuses the method.
+        return (Match.PARTIAL if scope["type"] == "http" else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise ApiProblem(404, "there is no such path; /openapi.json describes the API", code="not_found")
 
 
 async def _chat(request: Request) -> Response:

@@ -118,7 +118,7 @@ class Chat:
         if not caller.admin:
             message = "x-ft-adapter is for keys of scope 'admin'"
             raise ApiProblem(403, message, param="x-ft-adapter", code="missing_scope")
-        if pinned != BASE and pinned not in picture.releases:
+        if pinned != BASE and picture.release(pinned) is None:
             raise picture.unknown(pinned)
         return picture.choose(pinned, sticky)
 

@@ -80,6 +80,11 @@ def revoke_key(home: Home, key_id: str) -> None:
         raise WrongInput(f"no key {key_id} is in use; `ft-assets keys list` shows them by `id`")
 
 
+def ever_keyed(home: Home) -> bool:
+    """Whether a key was ever made: revoked ones count, so that the end of the last opens nothing."""
+    return home.database.row(sa.select(api_keys.c.id).limit(1)) is not None
+
+
 def active_keys(home: Home) -> tuple[ApiKey, ...]:
     """The keys that open something."""
     query = sa.select(api_keys).where(api_keys.c.revoked_at.is_(None))

@@ -1,6 +1,7 @@
 """Who answers for which model: a picture of the database that is at most a second old.
 
-The database is the truth. While it cannot be reached the last picture stays, and the log says so once.
+The database is the truth. While it cannot be reached the last picture stays, and the log says so once. Before the
+first there is none, and nothing is answered.
 """
 
 import asyncio
@@ -17,9 +18,11 @@ from ft_assets.errors import FtAssetsError
 from ft_assets.recipe import Serving
 from ft_assets.registry.ledger import BASE
 from ft_assets.registry.routing import OPEN_STATES, Arm, Route, choose, route
-from ft_assets.serving.keys import ApiKey, active_keys
+from ft_assets.serving.keys import ApiKey, active_keys, ever_keyed
 from ft_assets.serving.problems import MAX_SHOWN, ApiProblem
+from ft_assets.serving.recording import SILENT_SECONDS
 from ft_assets.storage.home import Home
+from ft_assets.storage.postgres import heard_within
 from ft_assets.storage.releases import Release, list_releases
 from ft_assets.storage.tables import api_keys, batches, candidates, promotion_ledger, releases, rollouts
 
@@ -63,11 +66,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class Picture:
-    """Everything that may be asked for at one moment."""
+    """Everything that may be asked for at one moment.
+
+    Attributes:
+        models: routes, by model name.
+        releases: by address.
+        keys: those that open something.
+        keyed: whether a key was ever made.
+    """
 
     models: Mapping[str, Served] = field(default_factory=dict)
     releases: Mapping[str, Release] = field(default_factory=dict)
     keys: tuple[ApiKey, ...] = ()
+    keyed: bool = False
 
     def routed(self) -> list[Release]:
         """Releases that some user may get without naming one."""
@@ -79,7 +90,7 @@ class Picture:
         return max((served.settings.max_batch for served in self.models.values()), default=DEFAULTS.max_batch)
 
     def choose(self, asked: str, sticky: str) -> Choice:
-        """Who answers a request for `asked`: a model name, an address, or `base`.
+        """Who answers a request for `asked`: a model name, the name of a release, or `base`.
 
         Args:
             asked: what the body calls `model`.
@@ -90,11 +101,10 @@ class Picture:
         """
         if asked == BASE:
             return Choice(BASE, Arm(BASE, None), None, None, DEFAULTS)
-        if asked in self.releases:
-            release = self.releases[asked]
+        if (release := self.release(asked)) is not None:
             served = self.models.get(release.model)
             settings = served.settings if served else DEFAULTS
-            return Choice(release.model, Arm(asked, release.adapter_digest), None, None, settings)
+            return Choice(release.model, Arm(release.address, release.adapter_digest), None, None, settings)
         if asked in self.models:
             served = self.models[asked]
             arm = choose(served.route, sticky)
@@ -102,6 +112,18 @@ class Picture:
             shadow = served.route.challenger if served.route.weight == 0 else None
             return Choice(asked, arm, other, served.route.rollout, served.settings, shadow)
         raise self.unknown(asked)
+
+    def release(self, name: str) -> Release | None:
+        """The release that is called so, as on the command line: see `registry/names.py`."""
+        model, at, rest = name.partition("@")
+        if not at or name in self.releases:
+            return self.releases.get(name)
+        if model in self.models and rest in ("champion", "challenger"):
+            of = self.models[model].route
+            arm = of.champion if rest == "champion" else of.challenger
+            return self.releases.get(arm.address) if arm else None
+        of_model = (release for release in self.releases.values() if release.model == model)
+        return next((release for release in of_model if release.candidate == rest), None)
 
     def unknown(self, asked: str) -> ApiProblem:
         """What to say to someone who asks for what does not exist."""
@@ -115,7 +137,7 @@ def take_picture(home: Home) -> Picture:
     known = {release.address: release for release in list_releases(home)}
     settings = _settings(home)
     models = {name: Served(route(home, name), settings.get(name, DEFAULTS)) for name in _names(home)}
-    return Picture(models, known, active_keys(home))
+    return Picture(models, known, active_keys(home), ever_keyed(home))
 
 
 def take_stamp(home: Home) -> list[dict[str, Any]]:
@@ -151,31 +173,50 @@ class Routes:
     """
 
     def __init__(self, home: Home, changed: Callable[[Picture], None]) -> None:
-        self.picture = Picture()
+        self._picture: Picture | None = None
         self._home = home
         self._changed = changed
         self._reachable = True
         self._stamp: list[dict[str, Any]] = []
         self._taken_at = float("-inf")
 
+    @property
+    def known(self) -> bool:
+        """Whether there is a picture."""
+        return self._picture is not None
+
+    @property
+    def picture(self) -> Picture:
+        """The latest.
+
+        Raises:
+            ApiProblem: 503, there was none yet. Without it nobody knows who may ask.
+        """
+        if self._picture is None:
+            raise _no_picture()
+        return self._picture
+
     async def refresh(self) -> None:
         """Take a picture if the last one may be wrong; keep that if the database cannot be read."""
         try:
-            self.picture = await asyncio.to_thread(self._latest)
+            self._picture = await asyncio.to_thread(self._latest)
         except (SQLAlchemyError, FtAssetsError, OSError):
             if self._reachable:
-                log.exception("the database cannot be read; the last known routing stays")
+                stays = "the last known routing stays" if self.known else "until it can, nothing is answered"
+                log.exception("the database cannot be read; %s", stays)
             self._reachable = False
             return
         if not self._reachable:
             log.info("the database can be read again")
         self._reachable = True
-        self._changed(self.picture)
+        self._changed(self._picture)
 
+    @heard_within(SILENT_SECONDS)
     def _latest(self) -> Picture:
         stamp = take_stamp(self._home)  # before the picture: what changes in between is seen next time
-        if stamp == self._stamp and time.monotonic() - self._taken_at < WHOLE_SECONDS:
-            return self.picture
+        fresh = time.monotonic() - self._taken_at < WHOLE_SECONDS
+        if self._picture is not None and fresh and stamp == self._stamp:
+            return self._picture
         picture = take_picture(self._home)
         self._stamp, self._taken_at = stamp, time.monotonic()
         return picture
@@ -188,6 +229,13 @@ class Routes:
                 await self.refresh()
             except Exception:
                 log.exception("refreshing the routing failed; it is tried again")
+
+
+def _no_picture() -> ApiProblem:
+    message = (
+        "this server cannot read its database yet, so it does not know who may ask; try again in a second"
+    )
+    return ApiProblem(503, message, code="database_away", headers={"Retry-After": "1"})
 
 
 def _live(of: Route) -> list[Arm]:

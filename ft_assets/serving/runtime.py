@@ -52,7 +52,8 @@ class Runtime:
     async def start(cls, home: Home) -> "Runtime":
         """Load the base that `FT_ASSETS_BASE` names, and every adapter that is routed.
 
-        With `FT_ASSETS_VLLM_URL` the vLLM there has the base, and no weights are loaded here.
+        With `FT_ASSETS_VLLM_URL` the vLLM there has the base, and no weights are loaded here. While the database
+        cannot be read it starts all the same, and answers nothing: see `ready`.
 
         Raises:
             BrokenEnvironment, Refused: no base is named, its bytes are missing or changed, or vLLM serves another.
@@ -80,6 +81,11 @@ class Runtime:
     def alive(self) -> bool:
         """Whether the engine still answers."""
         return self.engine.alive
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are answered: the engine works, and it is known who may ask."""
+        return self.alive and self.routes.known
 
     async def stop(self) -> None:
         """End every thread and task; rows that are being written are written."""

@@ -57,7 +57,7 @@ class Service:
         await app.state.runtime.stop()
 
     async def __is_ready__(self) -> bool:
-        return app.state.runtime.alive
+        return app.state.runtime.ready
 
     async def __is_alive__(self) -> bool:
         return app.state.runtime.alive

@@ -1,13 +1,19 @@
-"""SQLite in WAL mode, as the operational database: one writer at a time, commits that are on the disk."""
+"""SQLite in WAL mode, as the operational database: one writer at a time, commits that are on the disk.
+
+Its file is made once. Where it is gone nothing makes an empty one in its place, which would know no API key and no
+champion; where another was put in its place, connections to the old one are given up.
+"""
 
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
 
 from ft_assets.errors import BrokenEnvironment
 
@@ -16,12 +22,54 @@ _BUSY_SECONDS = 60
 
 def make_engine(url: sa.URL) -> sa.Engine:
     """Connections to a file, whose folder is made."""
-    if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin_immediate)
+    if url.database and url.database != ":memory:":
+        file = _File(Path(url.database).absolute())
+        event.listen(engine, "do_connect", file.open)
+        event.listen(engine, "connect", file.note)
+        event.listen(engine, "checkout", file.check)
     return engine
+
+
+class _File:
+    """Where the database lies. A file beside it says that it was made."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._made = path.with_name(f".{path.name}.made")
+
+    def open(self, _dialect: object, _record: object, args: list[str], settings: dict[str, Any]) -> None:
+        """Let SQLite make the file the first time, and never again."""
+        # Looked for before the file, which another process may make at this moment.
+        if not self._made.exists():
+            return
+        if not self._path.exists() or not self._path.stat().st_size:
+            raise BrokenEnvironment(
+                f"the operational database {self._path} is gone or empty; put it back with what belongs to it "
+                f"(-wal, -shm), or delete {self._made} to begin with an empty one"
+            )
+        args[0], settings["uri"] = f"{self._path.as_uri()}?mode=rw", True
+
+    def note(self, _connection: object, record: Any) -> None:
+        """Keep which file a new connection leads to."""
+        if not self._made.exists():
+            self._made.touch()
+        record.info["file"] = self._identity()
+
+    def check(self, _connection: object, record: Any, _proxy: object) -> None:
+        """Give up a connection that leads to a file which is no longer there: SQLAlchemy makes another."""
+        if record.info["file"] != self._identity():
+            raise DisconnectionError(f"{self._path} is another file than it was")
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 @contextmanager

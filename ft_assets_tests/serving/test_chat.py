@@ -239,5 +239,15 @@ def test_metrics_count_by_address(api: Api, addresses: list[str]):
     assert f'ft_assets_requests_total{{address="{addresses[2]}",status="ok"}}' in metrics
     assert f'ft_assets_latency_seconds_count{{address="{addresses[2]}"}}' in metrics
     assert "ft_assets_loaded_adapters" in metrics
-    assert "bentoml_service_request_total" in metrics
+    assert "process_resident_memory_bytes" in metrics
     assert api.http.get("/livez").status_code == api.http.get("/readyz").status_code == 200
+
+
+def test_nobody_makes_metrics_grow_by_asking_for_paths(api: Api, installation: Installation):
+    before = len(api.http.get("/metrics").text)
+    for number in range(50):
+        assert api.http.get(f"/nothing-{number}").status_code == 404
+    told = api.http.get("/metrics").text
+    assert "nothing-" not in told and len(told) < before + 1_000
+    files = [path for path in installation.home.scratch.rglob("*.db") if "prometheus" in str(path)]
+    assert not files, "counted in memory, which no full disk can break"

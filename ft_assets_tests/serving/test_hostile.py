@@ -16,7 +16,7 @@ from ft_assets_tests.serving.conftest import PROMPT, Api, until
 CHAT = {"model": "base", "messages": PROMPT, "max_tokens": 1}
 TURN = b'{"model":"base","max_tokens":1,"messages":[{"role":"user","content":%s}]}'
 TOOLS = TURN % b'"x"},{"role":"assistant","tool_calls":[{"a":%s}]'
-POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODIES = {
     "empty": (b"", 400),
     "binary": (bytes(range(256)), 400),
@@ -118,7 +118,7 @@ def test_bentomls_own_pages_are_closed(api: Api, path: str):
     [
         b"GARBAGE\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00" + bytes(100),  # TLS
-        b"GET /v1/models HTTP/1.1\r\nHost: x\r\nname with space: y\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nname with space: y\r\n\r\n",
         POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
         POST + b"Content-Length: -1\r\n\r\n",
         POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -133,7 +133,7 @@ def test_what_is_not_http_is_refused_and_the_connection_closed(api: Api, sent: b
 
 def test_headers_without_end_are_refused(api: Api):
     with line(api) as opened, pytest.raises(OSError):  # uvicorn would take them for ever
-        opened.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\nx: ")
+        opened.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nx: ")
         for _ in range(1_000):
             opened.sendall(b"y" * 65_536)
 
@@ -172,7 +172,7 @@ def test_clients_that_come_and_go_leave_nothing_behind(api: Api):
     def megabytes_after(clients: int) -> int:
         for _ in range(clients):
             with line(api) as opened:
-                opened.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+                opened.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert api.http.get("/readyz").status_code == 200
         return process.memory_info().rss >> 20
 
@@ -182,14 +182,14 @@ def test_clients_that_come_and_go_leave_nothing_behind(api: Api):
 
 
 def test_requests_sent_at_once_are_answered_in_turn(api: Api):
-    one = b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
+    one = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with line(api) as opened:
-        opened.sendall(one * 50 + one.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        opened.sendall(one * 50 + one.replace(b"Host: localhost", b"Host: localhost\r\nConnection: close"))
         assert said(opened).count(b"HTTP/1.1 200 OK") == 51
 
 
 def test_no_websocket_is_opened(api: Api):
-    upgrade = b"GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    upgrade = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     with line(api) as opened:
         opened.sendall(
             upgrade + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

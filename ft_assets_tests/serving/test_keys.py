@@ -1,15 +1,20 @@
 """Keys through a real server: what each opens, what it does not, and how it ends."""
 
+import asyncio
 import json
+from types import SimpleNamespace
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
 from ft_assets.cli import cli
 from ft_assets.errors import WrongInput
-from ft_assets.serving.keys import active_keys, add_key, list_keys, revoke_key
+from ft_assets.serving.app import build_app
+from ft_assets.serving.keys import active_keys, add_key, ever_keyed, list_keys, revoke_key
 from ft_assets.serving.rates import Rates
+from ft_assets.serving.routes import take_picture
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import api_keys, feedback
 from ft_assets_tests.serving.conftest import Guarded, recorded, until
@@ -23,13 +28,30 @@ def test_a_key_is_stored_only_as_a_hash(home: Home) -> None:
     assert "digest" not in list_keys(home)[0]
 
 
+def test_the_end_of_the_last_key_opens_nothing(home: Home) -> None:
+    """Without any key the same request is let in, and finds no model."""
+
+    async def asked() -> int:
+        app = build_app(())
+        app.state.runtime = SimpleNamespace(routes=SimpleNamespace(picture=take_picture(home)))
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return (await client.get("/v1/models/none")).status_code
+
+    assert asyncio.run(asked()) == 404
+    key_id, _ = add_key(home, "ann", ["infer"])
+    assert asyncio.run(asked()) == 401
+    revoke_key(home, key_id)
+    assert asyncio.run(asked()) == 401
+
+
 def test_scopes_must_exist_and_a_key_is_revoked_once(home: Home) -> None:
     for scopes in ([], ["infer", "everything"]):
         with pytest.raises(WrongInput, match="infer, feedback, admin"):
             add_key(home, "ann", scopes)
     key_id, _ = add_key(home, "ann", ["admin"])
     revoke_key(home, key_id)
-    assert active_keys(home) == ()
+    assert (active_keys(home), ever_keyed(home)) == ((), True)
     with pytest.raises(WrongInput, match="keys list"):
         revoke_key(home, key_id)
 

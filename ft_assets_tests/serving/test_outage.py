@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import httpx
 import psutil
@@ -16,6 +17,7 @@ from ft_assets.serving.launch import Server
 from ft_assets.serving.recording import LOCK_SECONDS
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import feedback, interactions
+from ft_assets_tests.postgres import about_sqlite
 from ft_assets_tests.serving.conftest import PROMPT, TINY, Guarded, until
 
 
@@ -66,6 +68,20 @@ def test_answers_and_feedback_given_while_the_database_is_locked_arrive_once_it_
     late = guarded.ask("ann").json()["id"]
     until(lambda: guarded.thumb("ann", late, "late").json()["stored"])
     assert count(guarded.home, feedback, [late]) == 1
+
+
+@about_sqlite
+def test_nothing_is_lost_while_the_file_of_the_database_is_elsewhere(guarded: Guarded, tmp_path: Path):
+    files = [*guarded.home.scratch.glob("ft_assets.db*")]
+    for file in files:
+        file.rename(tmp_path / file.name)
+    answers = [guarded.ask("ann").json()["id"] for _ in range(3)]
+    until(lambda: guarded.thumb("ann", answers[0], "elsewhere").status_code == 202)
+    assert not [*guarded.home.scratch.glob("ft_assets.db*")]
+    for file in files:
+        (tmp_path / file.name).rename(file)
+    until(lambda: in_order(guarded.home, answers) == answers, seconds=20)
+    until(lambda: count(guarded.home, feedback, answers) == 1, seconds=20)
 
 
 @pytest.mark.slow

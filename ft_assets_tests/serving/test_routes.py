@@ -51,6 +51,44 @@ def test_what_does_not_exist_is_refused(home: Home):
     assert refusal.value.status == 404
 
 
+def test_a_release_goes_by_the_names_of_the_command_line(home: Home):
+    champion, challenger = (release_adapter(home, "m", digit * 64, "b" * 64) for digit in "ac")
+    promote(home, "m", champion)
+    start_rollout(home, "m", challenger, champion, 0.5)
+    picture = take_picture(home)
+    names = {"m@champion": champion, "m@challenger": challenger, "m@candidate-cccccccc": challenger}
+    for name, address in names.items():
+        choice = picture.choose(name, "ann")
+        assert (choice.arm.address, choice.model, choice.rollout) == (address, "m", None)
+    for name in ("m@", "m@nobody", "other@champion", "other@candidate-cccccccc"):
+        with pytest.raises(ApiProblem):
+            picture.choose(name, "ann")
+
+
+@pytest.mark.parametrize("alias", ["champion", "challenger"])
+def test_no_release_is_found_where_the_base_serves_alone(home: Home, alias: str):
+    release_adapter(home, "m", "a" * 64, "b" * 64)
+    with pytest.raises(ApiProblem):
+        take_picture(home).choose(f"m@{alias}", "ann")
+
+
+def test_without_a_first_picture_there_is_none(home: Home, caplog: pytest.LogCaptureFixture):
+    async def scenario() -> None:
+        routes = Routes(home, lambda _: None)
+        rename(home, "releases", "gone")
+        await routes.refresh()
+        assert not routes.known
+        with pytest.raises(ApiProblem) as refusal:
+            _ = routes.picture
+        assert refusal.value.status == 503
+        rename(home, "gone", "releases")
+        await routes.refresh()
+        assert routes.known and routes.picture == take_picture(home)
+
+    asyncio.run(scenario())
+    assert "until it can, nothing is answered" in caplog.text
+
+
 def test_the_last_picture_stays_while_the_database_is_away_and_the_log_says_so_once(
     home: Home, caplog: pytest.LogCaptureFixture
 ):

@@ -1,5 +1,6 @@
 """Routing of a real server follows the database, sticks to users, and survives a broken challenger."""
 
+import re
 import shutil
 
 import pytest
@@ -97,4 +98,10 @@ def test_a_challenger_that_must_not_be_served_falls_back_and_leaves_evidence(
     assert f'ft_assets_fallbacks_total{{address="{challenger}"}} 1.0' in api.http.get("/metrics").text
 
     pinned = api.ask(challenger)
-    assert (pinned.status_code, pinned.json()["error"]["code"]) == (503, "adapter_unavailable")
+    refusal = pinned.json()["error"]
+    assert (pinned.status_code, refusal["code"]) == (503, "adapter_unavailable")
+    assert f"{challenger} cannot be loaded" in refusal["message"]
+    assert installation.home.root not in refusal["message"] + rows()[challenger]["error"]
+    if how in ("bytes", "missing"):  # the log has the place too
+        told = f"{challenger} cannot be loaded: artifact .*{re.escape(installation.home.root)}"
+        assert re.search(told, api.server.log.read_text())
