@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ft_assets.cli_output import OUT, as_json_option, print_rows
+from ft_assets.errors import WrongInput
+from ft_assets.rollout.means import shown_means
 from ft_assets.storage.home import Home
 
 _HELP = {
@@ -21,21 +23,25 @@ _HELP = {
 
 @click.command()
 @click.argument("model")
-@click.option("--approve", "decision", flag_value="approve", help=_HELP["approve"])
-@click.option("--pause", "decision", flag_value="pause", help=_HELP["pause"])
-@click.option("--resume", "decision", flag_value="resume", help=_HELP["resume"])
-@click.option("--abort", "decision", flag_value="abort", help=_HELP["abort"])
+@click.option("--approve", is_flag=True, help=_HELP["approve"])
+@click.option("--pause", is_flag=True, help=_HELP["pause"])
+@click.option("--resume", is_flag=True, help=_HELP["resume"])
+@click.option("--abort", is_flag=True, help=_HELP["abort"])
 @click.option("--by", default=getpass.getuser, show_default="your login name", help="Who decides.")
 @click.option("--reason", default="by hand", show_default=True, help="Why, for the ledger.")
 @as_json_option
-def rollout(model: str, decision: Any, by: str, reason: str, as_json: bool) -> None:
+def rollout(model: str, by: str, reason: str, as_json: bool, **decisions: bool) -> None:
     """Show the open rollout of MODEL with every signal's interval, or decide about it."""
-    from ft_assets.rollout.decisions import decide
+    from ft_assets.rollout.decisions import DECISIONS, decide
     from ft_assets.rollout.report import standing
 
     home = Home()
-    if decision is not None:
-        after = decide(home, model, decision, by, reason)
+    wanted = [decision for decision in DECISIONS if decisions[decision]]
+    if len(wanted) > 1:
+        options = " and ".join(f"`--{decision}`" for decision in wanted)
+        raise WrongInput(f"{options} are several decisions, and nothing was done: give one of them")
+    if wanted:
+        after = decide(home, model, wanted[0], by, reason)
         now = {"model": model, "challenger": after.challenger, "state": after.state, "weight": after.weight}
         print_rows([now], as_json, "")
         return
@@ -55,7 +61,7 @@ def _print(found: dict[str, Any]) -> None:
     for heading in ("signal", "better", "challenger", "control", "interval", "margin", "answers"):
         table.add_column(heading, no_wrap=True)
     for name, signal in found["figures"]["signals"].items():
-        means = ("-" if signal[arm] is None else f"{signal[arm]:.3f}" for arm in ("challenger", "control"))
+        means = shown_means(signal)
         counts = " / ".join(str(count) for count in signal["answers"])
         margin = "-" if signal["margin"] is None else f"{signal['margin']:g}"
         table.add_row(name, signal["better"], *means, _interval(signal), margin, counts)

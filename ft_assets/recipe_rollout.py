@@ -35,6 +35,10 @@ class Guardrails(Settings):
         default=0.05, description="Rise of the share of answers that only refuse, or are empty."
     )
     errors: Margin | None = Field(default=0.05, description="Rise of the share of answers that failed.")
+    cancels: Margin | None = Field(
+        default=None,
+        description="Rise of the share of answers that users cut off. 0.1 where `guardrails` is left out.",
+    )
     latency: Margin | None = Field(
         default=0.1, description="Rise of the share of answers slower than the champion's running p95."
     )
@@ -97,4 +101,5 @@ class Rollout(Settings):
     @property
     def watched(self) -> Guardrails:
         """The guardrails in force."""
-        return self.guardrails or Guardrails()
+        # This margin came later: as null it changes the digest of no recipe that spells guardrails out.
+        return self.guardrails or Guardrails(cancels=0.1)

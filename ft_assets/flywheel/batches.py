@@ -23,6 +23,11 @@ A recipe with `curation.allowed_licenses` must name it there, else corrections a
 # A thumb up is not taken: an approved answer is the model's own output, and a model that is trained on its own
 # output narrows with every round. Only people's words are.
 _TAKEN = ("edit", "demonstration")
+# The edit of an answer that its user cut off may end where that did, and a model would learn to stop there.
+_OF_WHOLE_ANSWERS = sa.or_(
+    feedback.c.kind != "edit",
+    feedback.c.inference_id.not_in(sa.select(interactions.c.inference_id).where(interactions.c.cancelled)),
+)
 _CLAIM = "claim-"
 
 
@@ -56,6 +61,7 @@ def _claim(home: Home, recipe: Recipe) -> str | None:
         feedback.c.model == recipe.model,
         feedback.c.batch.is_(None),
         feedback.c.kind.in_(_TAKEN),
+        _OF_WHOLE_ANSWERS,
     )
     answers = sa.select(sa.func.count(feedback.c.inference_id.distinct())).where(*is_open)
     claim = f"{_CLAIM}{uuid.uuid4().hex[:12]}"

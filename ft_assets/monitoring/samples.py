@@ -83,8 +83,9 @@ def current_sample(home: Home, candidate: Candidate) -> Sample:
 
 def _requests(home: Home, candidate: Candidate) -> pa.Table:
     serving = champion(home, candidate.model)
+    columns = ("messages", "answer", "slice", "address", "error", "cancelled")
     wanted = (
-        sa.select(*(interactions.c[name] for name in ("messages", "answer", "slice", "address", "error")))
+        sa.select(*(interactions.c[name] for name in columns))
         .where(interactions.c.model == candidate.model, interactions.c.created_at > candidate.opened_at)
         .where(~interactions.c.shadow)  # the same request once more, answered to nobody
         .order_by(interactions.c.created_at.desc(), interactions.c.inference_id)
@@ -93,7 +94,7 @@ def _requests(home: Home, candidate: Candidate) -> pa.Table:
     rows: dict[str, dict[str, Any]] = {}
     for found in home.database.rows(wanted):
         # Only the champion's own answers say something about the champion; the base's always look different.
-        comparable = found["address"] == serving != BASE and not found["error"]
+        comparable = found["address"] == serving != BASE and not (found["error"] or found["cancelled"])
         row = _row(found["messages"], found["answer"] if comparable else None, found["slice"])
         kept = rows.get(row["prompt"])  # a request that is sent again and again counts once
         if kept is None or kept["answer_chars"] is None:

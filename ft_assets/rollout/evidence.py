@@ -16,7 +16,7 @@ from ft_assets.storage.home import Home
 from ft_assets.storage.tables import interactions
 
 _COLUMNS = ("inference_id", "address", "user", "created_at", "latency_ms", "answer_tokens", "answer", "error")
-_COLUMNS += ("shadow", "pair")
+_COLUMNS += ("shadow", "pair", "cancelled")
 _LOOKS_LIKE = Curation()
 
 
@@ -28,6 +28,8 @@ class Answers:
         reward: the latest word on an answer, from 0 to 1; `judged_at` is the time of the first.
         thumb: 1 up, 0 down.
         edit: distance of a user's edit from the answer, 0 (the same) to 1.
+        cancelled: its user left before its end. It failed in nothing and is judged by nobody: what was said of a part
+            says nothing of the whole. Only that its user asked for a human still counts.
     """
 
     challenger: np.ndarray
@@ -42,6 +44,7 @@ class Answers:
     thumb: np.ndarray
     edit: np.ndarray
     escalated: np.ndarray
+    cancelled: np.ndarray
 
     def __len__(self) -> int:
         return len(self.challenger)
@@ -49,6 +52,11 @@ class Answers:
     def take(self, which: np.ndarray) -> "Answers":
         """Some of them, by mask or by index."""
         return Answers(**{field.name: getattr(self, field.name)[which] for field in fields(self)})
+
+    @property
+    def ended(self) -> "Answers":
+        """Those that came to their own end, be it a failure."""
+        return self.take(~self.cancelled)
 
 
 @dataclass(frozen=True)
@@ -92,21 +100,25 @@ def read_evidence(home: Home, rollout: Rollout) -> Evidence:
     said = words(home, mine)
     told = [_told(row, rollout, said.get(row["inference_id"])) for row in [*sum(pairs, ()), *live]]
     columns = {field.name: np.array([row[field.name] for row in told]) for field in fields(Answers)}
-    kinds = {"user": object, "challenger": bool, "failed": bool, "refused": bool, "escalated": bool}
+    kinds = {
+        "user": object,
+        **dict.fromkeys(("challenger", "failed", "refused", "escalated", "cancelled"), bool),
+    }
     typed = {name: column.astype(kinds.get(name, float)) for name, column in columns.items()}
     return Evidence(Answers(**typed), len(pairs))
 
 
 def figures(answers: Answers) -> dict[str, Any]:
-    """One arm in numbers: counts, mean reward in [0, 1], latencies in milliseconds."""
+    """One arm in numbers: counts, mean reward in [0, 1], latencies in milliseconds of answers that ended."""
     rewards = answers.reward[~np.isnan(answers.reward)]
     return {
         "requests": len(answers),
         "users": len(set(answers.user)),
         "failed": int(answers.failed.sum()),
+        "cancelled": int(answers.cancelled.sum()),
         "judged": len(rewards),
         "mean_reward": round(float(np.mean(rewards)), 4) if len(rewards) else None,
-        "latency_ms": _quantiles(answers.latency_ms),
+        "latency_ms": _quantiles(answers.ended.latency_ms),
     }
 
 
@@ -127,8 +139,11 @@ def _live(rows: Iterable[Mapping[str, Any]], rollout: Rollout) -> list[Mapping[s
 
 
 def _told(row: Mapping[str, Any], rollout: Rollout, said: Word | None) -> dict[str, Any]:
-    failed, served_at = row["error"] is not None, row["created_at"].timestamp()
+    cancelled, served_at = row["cancelled"], row["created_at"].timestamp()
+    failed = row["error"] is not None
     said = said or Word()
+    if cancelled:
+        said = Word(escalated=said.escalated)
     return {
         "challenger": row["address"] == rollout.challenger,
         "user": row["user"] or row["inference_id"],  # an anonymous request is routed for itself
@@ -136,12 +151,13 @@ def _told(row: Mapping[str, Any], rollout: Rollout, said: Word | None) -> dict[s
         "latency_ms": row["latency_ms"],
         "tokens": row["answer_tokens"],
         "failed": failed,
-        "refused": not failed and _refuses(row["answer"]),
+        "refused": not (failed or cancelled) and _refuses(row["answer"]),
         "judged_at": served_at if failed else said.judged_at,
         "reward": 0.0 if failed else said.reward,
         "thumb": said.thumb,
         "edit": said.edit,
         "escalated": said.escalated,
+        "cancelled": cancelled,
     }
 
 

@@ -43,13 +43,14 @@ def failed_intervals(answers: Answers, intervals: int, bounds: Bounds) -> dict[s
     """Which intervals each of three checks fails, bool of shape (intervals,) each.
 
     Args:
-        answers: of the challenger, as many in each interval.
+        answers: of the challenger, as many in each interval. Those that users cut off are not measured.
     """
     thumbs, latency, tokens = (
-        column.reshape(intervals, -1) for column in (answers.reward, answers.latency_ms, answers.tokens)
+        np.where(answers.cancelled, np.nan, column).reshape(intervals, -1)
+        for column in (answers.reward, answers.latency_ms, answers.tokens)
     )
     return {
-        "approvals": thumbs.mean(axis=1) < bounds.approvals,
-        "latency": np.percentile(latency, 95, axis=1) > bounds.latency,
-        "cost": tokens.mean(axis=1) > bounds.cost,
+        "approvals": np.nanmean(thumbs, axis=1) < bounds.approvals,
+        "latency": np.nanpercentile(latency, 95, axis=1) > bounds.latency,
+        "cost": np.nanmean(tokens, axis=1) > bounds.cost,
     }

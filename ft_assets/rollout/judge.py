@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from ft_assets.rollout.evidence import Answers, Evidence, figures
+from ft_assets.rollout.means import shown_means
 from ft_assets.rollout.rollout import Rollout
 from ft_assets.rollout.sample_ratio import log_evidence
 from ft_assets.rollout.sequential import difference
@@ -71,7 +72,7 @@ def weigh(rollout: Rollout, evidence: Evidence) -> dict[str, Any]:
 
 def harm(rollout: Rollout, evidence: Evidence, numbers: dict[str, Any]) -> tuple[Move, str] | None:
     """A rollback and its reason, where it is proven that the challenger is worse in any way."""
-    answers = evidence.of(True)
+    answers = evidence.of(True).ended
     if failing_at(evidence, rollout.plan) is not None:
         allowed = f"{rollout.plan.max_error_rate:.0%}"
         return "rollback", (
@@ -183,8 +184,9 @@ def _seen(rollout: Rollout, numbers: dict[str, Any]) -> str:
 def describe(signal: Signal, numbers: dict[str, Any]) -> str:
     """One signal of both arms side by side, in words."""
     found = numbers["signals"][signal.name]
+    challenger, control = shown_means(found)
     return (
-        f"{signal.name} {found['challenger']:.3f} against {found['control']:.3f}, a {found['measure']} between "
+        f"{signal.name} {challenger} against {control}, a {found['measure']} between "
         f"{found['low']:.3f} and {found['high']:.3f}"
     )
 

@@ -10,6 +10,7 @@ from ft_assets.registry.ledger import Entry, entries
 from ft_assets.rollout.course import course
 from ft_assets.rollout.evidence import read_evidence
 from ft_assets.rollout.judge import judge, weigh
+from ft_assets.rollout.means import shown_means
 from ft_assets.rollout.rollout import Rollout, open_rollout, rollouts_of
 from ft_assets.rollout.signals import SIGNALS
 from ft_assets.storage.home import Home
@@ -103,8 +104,8 @@ def to_markdown(report: dict[str, Any]) -> str:
         "",
         f"{report['verdict']} (by {report['ended_by']})",
         "",
-        "| arm | requests | failed | judged | mean reward | latency p50 / p95, ms |",
-        "|---|---|---|---|---|---|",
+        "| arm | requests | failed | cut off by the user | judged | mean reward | latency p50 / p95, ms |",
+        "|---|---|---|---|---|---|---|",
         _arm(report["challenger"], figures["challenger"]),
         _arm(report["control"], figures["control"]),
         "",
@@ -136,21 +137,18 @@ def _arm(address: str, numbers: dict[str, Any]) -> str:
     mean = "-" if numbers["mean_reward"] is None else f"{numbers['mean_reward']:.3f}"
     latency = numbers["latency_ms"]
     times = f"{latency['p50']:.0f} / {latency['p95']:.0f}" if latency else "-"
-    counts = " | ".join(str(numbers[name]) for name in ("requests", "failed", "judged"))
+    # Figures that were written down before there was such a count have none.
+    counts = " | ".join(str(numbers.get(name, "-")) for name in ("requests", "failed", "cancelled", "judged"))
     return f"| {address} | {counts} | {mean} | {times} |"
 
 
 def _signals(signals: dict[str, Any]) -> list[str]:
     rows = [
-        f"| {name} ({found['better']} is better) | {_number(found['challenger'])} | {_number(found['control'])} "
+        f"| {name} ({found['better']} is better) | {' | '.join(shown_means(found))} "
         f"| {found['measure']} | {found['low']:.3f} to {found['high']:.3f} |"
         for name, found in signals.items()
     ]
     return ["| signal | challenger | control | compared by | bounds |", "|---|---|---|---|---|", *rows]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _difference(figures: dict[str, Any], alpha: float) -> str:

@@ -58,6 +58,7 @@ class Signal:
         ratio: whether arms are compared by the ratio of their means, not by the difference.
         tolerates: whether a proven worsening within the margin is no harm.
         effect: size of the worsening that is found soonest, in the values' units.
+        unit: of the values before they are scaled, where people read their plain means; empty: they read the shares.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Signal:
     ratio: bool = False
     tolerates: bool = False
     effect: float = 0.1
+    unit: str = ""
 
     def margin(self, plan: Plan) -> float | None:
         """The worsening that is harmful; None where the plan does not watch it."""
@@ -146,14 +148,19 @@ def _escalations(evidence: Evidence) -> Reading:
     return Reading(live, live.escalated.astype(float), live.served_at)
 
 
+def _cancels(evidence: Evidence) -> Reading:
+    live = evidence.live
+    return Reading(live, live.cancelled.astype(float), live.served_at)
+
+
 def _refusals(evidence: Evidence) -> Reading:
-    answers = evidence.answers
-    return Reading(answers, answers.refused.astype(float), answers.served_at, evidence.pairs)
+    answers, pairs = _kept(evidence, ~evidence.answers.cancelled)
+    return Reading(answers, answers.refused.astype(float), answers.served_at, pairs)
 
 
 def _errors(evidence: Evidence) -> Reading:
-    answers = evidence.answers
-    return Reading(answers, answers.failed.astype(float), answers.served_at, evidence.pairs)
+    answers, pairs = _kept(evidence, ~evidence.answers.cancelled)
+    return Reading(answers, answers.failed.astype(float), answers.served_at, pairs)
 
 
 def _latency(evidence: Evidence) -> Reading:
@@ -167,23 +174,28 @@ def _cost(evidence: Evidence) -> Reading:
 
 
 def _whole(evidence: Evidence) -> tuple[Answers, int]:
-    """Answers that did not fail, and how many pairs both of whose answers did not."""
-    whole = ~evidence.answers.failed
-    halves = whole[: 2 * evidence.pairs].reshape(-1, 2)
-    both = halves.all(axis=1)
-    whole[: 2 * evidence.pairs] = np.repeat(both, 2)
-    return evidence.answers.take(whole), int(both.sum())
+    """Answers that came to their end and did not fail."""
+    return _kept(evidence, ~(evidence.answers.failed | evidence.answers.cancelled))
+
+
+def _kept(evidence: Evidence, wanted: np.ndarray) -> tuple[Answers, int]:
+    """The wanted answers, and how many pairs both of whose answers are; half a pair is left out."""
+    kept = wanted.copy()
+    both = kept[: 2 * evidence.pairs].reshape(-1, 2).all(axis=1)
+    kept[: 2 * evidence.pairs] = np.repeat(both, 2)
+    return evidence.answers.take(kept), int(both.sum())
 
 
 SIGNALS = (
-    Signal(REWARD, _reward, better="more", share=0.75),
+    Signal(REWARD, _reward, better="more", share=0.73),
     Signal("approvals", _approvals, better="more"),
     Signal("edits", _edits),
     Signal("escalations", _escalations),
     Signal("refusals", _refusals),
     Signal("errors", _errors),
+    Signal("cancels", _cancels),
     Signal("latency", _latency, share=0.04, scaled=_slower, tolerates=True, effect=0.2),
-    Signal("cost", _cost, share=0.08, scaled=_capped, ratio=True, tolerates=True, effect=0.3),
+    Signal("cost", _cost, share=0.08, scaled=_capped, ratio=True, tolerates=True, effect=0.3, unit="tokens"),
 )
 """The reward has most of alpha: it is what most rollouts are decided by, and the noisiest. What a share costs is
 logarithmic: one with a fiftieth of alpha needs little more than twice the evidence of one that had it all."""

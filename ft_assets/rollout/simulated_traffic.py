@@ -10,6 +10,8 @@ from ft_assets.rollout.fixed_rules import Bounds
 
 LOOKS, PER_LOOK = 40, 25
 _EDITED, _ESCALATED, _REFUSED, _FAILED = 0.2, 0.02, 0.01, 0.01
+_CANCELLED = 0.15
+"""Of both arms' answers: more than `max_error_rate` allows of failures."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,13 @@ class Arm:
         approvals: share of thumbs that are up; everybody gives one.
         latency_ms: median of log-normal latencies.
         tokens: median of log-normal tokens an answer.
+        cancelled: share of answers that users cut off.
     """
 
     approvals: float = 0.9
     latency_ms: float = 400.0
     tokens: float = 100.0
+    cancelled: float = _CANCELLED
 
 
 CHAMPION = Arm()
@@ -51,12 +55,13 @@ def stream(challenger: Arm, random: np.random.Generator) -> Evidence:
     looks = np.tile(np.repeat([True, False], PER_LOOK), (LOOKS, 1))
     arms = random.permuted(looks, axis=1).ravel()
     count = len(arms)
-    failed = random.random(count) < _FAILED
+    cancelled = random.random(count) < _each(arms, challenger, "cancelled")
+    failed = ~cancelled & (random.random(count) < _FAILED)
+    judged = ~(failed | cancelled)
     at = np.repeat(np.arange(1.0, LOOKS + 1), 2 * PER_LOOK)
-    thumb = np.where(failed, np.nan, random.random(count) < _each(arms, challenger, "approvals")).astype(
-        float
-    )
-    edited = ~failed & (random.random(count) < _EDITED)
+    liked = (random.random(count) < _each(arms, challenger, "approvals")).astype(float)
+    thumb = np.where(judged, liked, np.nan)
+    edited = judged & (random.random(count) < _EDITED)
     answers = Answers(
         challenger=arms,
         user=np.arange(count).astype(object),
@@ -64,12 +69,13 @@ def stream(challenger: Arm, random: np.random.Generator) -> Evidence:
         latency_ms=_each(arms, challenger, "latency_ms") * random.lognormal(0, _SPREAD, count),
         tokens=np.ceil(_each(arms, challenger, "tokens") * random.lognormal(0, _TAIL, count)),
         failed=failed,
-        refused=~failed & (random.random(count) < _REFUSED),
-        judged_at=at,
+        refused=judged & (random.random(count) < _REFUSED),
+        judged_at=np.where(cancelled, np.nan, at),
         reward=np.where(failed, 0.0, thumb),
         thumb=thumb,
         edit=np.where(edited, random.beta(1, 4, count), np.nan),
         escalated=~failed & (random.random(count) < _ESCALATED),
+        cancelled=cancelled,
     )
     return Evidence(answers)
 

@@ -13,16 +13,20 @@ from ft_assets.recipe_rollout import Rollout as Plan
 from ft_assets.rollout.error_rate import first_alarm
 from ft_assets.rollout.evidence import Evidence
 from ft_assets.rollout.sequential import difference, first_refuted, last_refuted, log_wealth
-from ft_assets.rollout.signals import FAILURE_SHARE, SIGNALS, Signal, matches
+from ft_assets.rollout.signals import FAILURE_SHARE, SIGNALS, Reading, Signal, matches
 
 _HIGHEST_RATIO = 64.0
 
 
 def weigh_signal(signal: Signal, evidence: Evidence, plan: Plan) -> dict[str, Any]:
-    """One signal in JSON values: what `weigh_matches` says, and `answers` of (challenger, control)."""
+    """One signal in JSON values: what `weigh_matches` says, and `answers` of (challenger, control).
+
+    With a `unit` also `plain`, the mean of each arm's values as they are, neither cut nor matched.
+    """
     reading = signal.read(evidence)
     found = matches(signal, reading)
     alpha, count = signal.share * plan.alpha, int(reading.answers.challenger.sum())
+    plain = {"unit": signal.unit, "plain": _plain(reading)} if signal.unit else {}
     return {
         **weigh_matches(signal, found.means, alpha),
         "measure": "ratio" if signal.ratio else "difference",
@@ -30,6 +34,7 @@ def weigh_signal(signal: Signal, evidence: Evidence, plan: Plan) -> dict[str, An
         "answers": [count, len(reading.answers) - count],
         "margin": signal.margin(plan),
         "alpha": round(alpha, 6),
+        **plain,
     }
 
 
@@ -66,7 +71,7 @@ def harm_at(signal: Signal, evidence: Evidence, plan: Plan) -> float | None:
 
 def failing_at(evidence: Evidence, plan: Plan) -> float | None:
     """When it was proven that the challenger fails more often than the plan allows, or None."""
-    answers = evidence.of(True)
+    answers = evidence.of(True).ended
     first = first_alarm(answers.failed, plan.max_error_rate, FAILURE_SHARE * plan.alpha)
     return None if first is None else float(answers.served_at[first])
 
@@ -84,6 +89,11 @@ def doubtful(signal: Signal, weighed: dict[str, Any], plan: Plan) -> bool:
     if margin is None or change is None or min(weighed["answers"]) < enough:
         return False
     return change > margin
+
+
+def _plain(reading: Reading) -> list[float | None]:
+    arms = (reading.values[reading.answers.challenger == side] for side in (True, False))
+    return [round(float(values.mean()), 1) if len(values) else None for values in arms]
 
 
 def _change(signal: Signal, means: np.ndarray) -> float | None:

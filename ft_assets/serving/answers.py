@@ -23,7 +23,8 @@ from ft_assets.sources.example import Message
 
 log = logging.getLogger(__name__)
 
-CLIENT_LEFT = "the client closed the connection"
+WHOLE_SECONDS = 170.0
+"""An answer in one piece is cut off then, as by `max_tokens`. BentoML gives up what has sent nothing after 180 s."""
 
 
 def new_inference_id() -> str:
@@ -54,14 +55,20 @@ class Answer:
     finish: str | None = None
     first_token_seconds: float | None = None
     error: str | None = None
+    cancelled: bool = False
 
     def add(self, token: Token) -> None:
         """Take in one more token."""
         if self.first_token_seconds is None:
-            self.first_token_seconds = time.perf_counter() - self.started
+            self.first_token_seconds = self.seconds
         self.text += token.text
         self.tokens.append(token)
         self.finish = token.finish
+
+    @property
+    def seconds(self) -> float:
+        """Since the request came."""
+        return time.perf_counter() - self.started
 
     @property
     def answer_tokens(self) -> int:
@@ -85,12 +92,13 @@ class Answer:
             slice=self.slice,
             prompt_tokens=self.prompt_tokens,
             answer_tokens=self.answer_tokens,
-            latency_ms=(time.perf_counter() - self.started) * 1000,
+            latency_ms=self.seconds * 1000,
             error=self.error,
             created_at=self.created_at,
             shadow=self.pair is not None,
             pair=self.pair,
             api_key=self.api_key,
+            cancelled=self.cancelled,
         )
 
 
@@ -126,7 +134,7 @@ class Answerer:
             self._close(answer, "error")
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            answer.error = CLIENT_LEFT
+            answer.cancelled = True  # whoever presses "stop" has seen no failure
             self._close(answer, "cancelled")
             raise
         self._close(answer, "ok")
@@ -163,6 +171,9 @@ class Answerer:
             async for token in stream:
                 answer.add(token)
                 yield token
+                if not (answer.streamed or background) and answer.seconds > WHOLE_SECONDS:
+                    answer.finish = "length"
+                    return
 
     def _in_memory(self, arm: Arm) -> AbstractAsyncContextManager[None]:
         if arm.address == BASE:
@@ -211,5 +222,5 @@ class Answerer:
 
     def _close(self, answer: Answer, status: str) -> None:
         metrics.count(answer.address, status, answer.prompt_tokens, answer.answer_tokens)
-        metrics.observe(answer.address, time.perf_counter() - answer.started, answer.first_token_seconds)
+        metrics.observe(answer.address, answer.seconds, answer.first_token_seconds)
         self._recorder.record(answer.interaction())

@@ -19,6 +19,7 @@ _COLUMNS = (
     "answer_tokens",
     "latency_ms",
     "error",
+    "cancelled",
     "created_at",
     "pair",
 )
@@ -80,5 +81,6 @@ def _told(row: Row | None) -> dict[str, Any] | None:
         "tokens": row["answer_tokens"],
         "latency_ms": round(row["latency_ms"], 1),
         "error": row["error"],
+        "cancelled": row["cancelled"],
         "shadow": row["pair"] is not None,
     }

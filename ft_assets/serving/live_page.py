@@ -2,10 +2,11 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from ft_assets.rollout.means import shown_means
 from ft_assets.serving.live_chart import chart
 
 REFRESH_SECONDS = 5
@@ -21,7 +22,9 @@ th { background: #f6f8fa; }
 pre { font: 13px/1.4 ui-monospace, monospace; margin: 0; max-height: 8rem; overflow: auto; white-space: pre-wrap; }
 .pairs { table-layout: fixed; } .pairs th:first-child { width: 26%; }
 .none, .small { color: #59636e; font-size: 13px; margin: .2rem 0; }
-.error { color: #b42318; }
+.error { color: #b42318; } .cut { color: #9a6700; }
+.wide { overflow-x: auto; } .wide th, .wide td { white-space: nowrap; overflow-wrap: normal; }
+.wide .long { white-space: normal; overflow-wrap: anywhere; min-width: 11rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: .8rem; }
 .card { border: 1px solid #d0d7de; border-top: .3rem solid #9a6700; border-radius: .3rem; padding: .5rem .7rem; }
 .card p { margin: .1rem 0; font-size: 13px; } .card svg { display: block; width: 100%; height: auto; }
@@ -99,12 +102,22 @@ def _rollout(rollout: dict[str, Any]) -> str:
 
 
 def _arms(rollout: dict[str, Any]) -> str:
-    head = ("arm", "address", "answers", "users", "failed", "judged", "mean reward", "latency p50 / p95, ms")
+    head = (
+        "arm",
+        "address",
+        "answers",
+        "users",
+        "failed",
+        "cut off",
+        "judged",
+        "mean reward",
+        "latency p50 / p95, ms",
+    )
     rows = [
         [
             side,
             rollout[side],
-            *(str(arm[name]) for name in ("requests", "users", "failed", "judged")),
+            *(str(arm[name]) for name in ("requests", "users", "failed", "cancelled", "judged")),
             _number(arm["mean_reward"]),
             " / ".join(f"{value:.0f}" for value in (arm["latency_ms"] or {}).values()) or "–",
         ]
@@ -124,8 +137,9 @@ def _card(name: str, signal: dict[str, Any]) -> str:
 def _numbers(signal: dict[str, Any]) -> str:
     margin = "no margin" if signal["limit"] is None else f"margin {_number(signal['limit'])}"
     mean = signal["course"][-1]["mean"]
+    challenger, control = shown_means(signal, "–")
     return (
-        f"<p>{_number(signal['challenger'])} against {_number(signal['control'])}; {signal['better']} is better</p>"
+        f"<p>{challenger} against {control}; {signal['better']} is better</p>"
         f"<p>{signal['measure']} {_number(mean)}, between {_number(signal['low'])} and {_number(signal['high'])}; "
         f"{margin}</p>"
     )
@@ -154,8 +168,9 @@ def _answer(told: dict[str, Any] | None) -> str:
         return '<p class="none">none yet</p>'
     seen = " · shadow" if told["shadow"] else ""
     error = f'<p class="error">failed: {escape(told["error"])}</p>' if told["error"] is not None else ""
+    cut = '<p class="cut">cut off by the user</p>' if told["cancelled"] else ""
     return (
-        f"{_pre(told['answer'], 'answer')}{error}"
+        f"{_pre(told['answer'], 'answer')}{error}{cut}"
         f'<p class="small">{_time(told["at"])} · {told["tokens"]} tokens · {told["latency_ms"]:.0f} ms{seen}</p>'
     )
 
@@ -177,12 +192,22 @@ def _ledger(model: dict[str, Any]) -> str:
         for entry in model["ledger"]
     ]
     head = ("time", "move", "address", "champion after it", "challenger's share", "by", "reason")
-    return f"<h3>Promotion ledger</h3>{_table(head, rows)}" if rows else ""
+    return f"<h3>Promotion ledger</h3>{_table(head, rows, 'long')}" if rows else ""
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
-    return f"<table><tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>{''.join(lines)}</table>"
+def _table(head: Iterable[str], rows: Iterable[Sequence[str]], last: str = "") -> str:
+    """A table of short cells, which never break; the page scrolls it where it is too wide.
+
+    Args:
+        last: class of the last column's cells.
+    """
+    lines = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row[:-1])}"
+        f'<td class="{last}">{escape(row[-1])}</td></tr>'
+        for row in rows
+    )
+    heading = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    return f'<div class="wide"><table><tr>{heading}</tr>{lines}</table></div>'
 
 
 def _number(value: float | None) -> str:

@@ -13,10 +13,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from ft_assets.errors import FtAssetsError
-from ft_assets.serving.access import caller_of, is_loopback
+from ft_assets.serving.access import caller_of
 from ft_assets.serving.live import live_figures
 from ft_assets.serving.live_page import HEADERS, live_page
 from ft_assets.serving.problems import ApiProblem
+from ft_assets.serving.recording import SILENT_SECONDS
+from ft_assets.storage.postgres import heard_within
 
 if TYPE_CHECKING:  # see app.py
     from ft_assets.serving.runtime import Runtime
@@ -24,6 +26,8 @@ if TYPE_CHECKING:  # see app.py
 KEPT_SECONDS = 1.0
 REST = 10.0
 """Figures are kept for this many times as long as they took: at most a tenth of one core goes into them."""
+
+_figures = heard_within(SILENT_SECONDS)(live_figures)
 
 
 class LiveView:
@@ -48,7 +52,7 @@ class LiveView:
         return JSONResponse(await self._figures(request), headers=HEADERS)
 
     async def _figures(self, request: Request) -> dict[str, Any]:
-        _refuse_others(request)
+        caller_of(request, "admin")
         making = self._making
         if making is None or (making.done() and time.monotonic() >= self._kept_until):
             making = self._making = asyncio.create_task(self._make(request.app.state.runtime))
@@ -60,19 +64,7 @@ class LiveView:
     async def _make(self, runtime: "Runtime") -> dict[str, Any]:
         began = time.monotonic()
         try:
-            return await asyncio.to_thread(live_figures, runtime.home, runtime.routes.picture)
+            return await asyncio.to_thread(_figures, runtime.home, runtime.routes.picture)
         finally:
             now = time.monotonic()
             self._kept_until = now + max(KEPT_SECONDS, REST * (now - began))
-
-
-def _refuse_others(request: Request) -> None:
-    """Let in admins; without keys only what was meant for this machine.
-
-    Raises:
-        ApiProblem: 403.
-    """
-    caller = caller_of(request, "admin")
-    if caller.key is None and not is_loopback(request.url.hostname or ""):
-        # A web page can let a name of its own lead to 127.0.0.1, and would read here what users said.
-        raise ApiProblem(403, "open this page as http://127.0.0.1, or make keys", code="wrong_host")

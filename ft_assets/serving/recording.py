@@ -77,6 +77,7 @@ class Interaction:
     shadow: bool = False
     pair: str | None = None
     api_key: str | None = None
+    cancelled: bool = False
 
 
 class Recorder:

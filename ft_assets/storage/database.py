@@ -12,7 +12,7 @@ from ft_assets.errors import BrokenEnvironment
 from ft_assets.storage import postgres, sqlite
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0005"
+HEAD = "0006"
 
 
 class Database:

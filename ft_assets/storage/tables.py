@@ -208,6 +208,13 @@ interactions = Table(
     ),
     Column("pair", String(40), comment="of a shadow: the answer that was seen"),
     Column("api_key", String(16), comment="id of who asked"),
+    Column(
+        "cancelled",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="the client left before the answer's end",
+    ),
     Index("interactions_by_model", "model", "created_at"),
     Index("interactions_by_rollout", "rollout"),
 )

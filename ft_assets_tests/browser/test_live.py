@@ -22,8 +22,8 @@ def test_the_page_shows_the_rollout_and_answers_stay_text(guarded: Guarded, dom:
     assert f"<b>{rollout.challenger}</b> 25%" in page
     reward = figures(guarded)["models"][0]["rollout"]["signals"]["reward"]
     assert f"{reward['challenger']:.3f} against {reward['control']:.3f}; more is better" in page
-    assert page.count('class="band"') == 7  # nobody edited an answer
-    assert page.count('class="limit"') == 7
+    assert page.count('class="band"') == 8  # nobody edited an answer
+    assert page.count('class="limit"') == 8
     assert "<script" not in page
     assert "<b>bold" not in page
     shown = HOSTILE.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

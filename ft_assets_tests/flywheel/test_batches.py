@@ -92,6 +92,18 @@ def test_thumbs_comments_and_other_models_are_left_alone(home: Home, recipe: Rec
     assert all(batches_of(home)[name] is None for name in left)
 
 
+def test_edit_of_an_answer_that_was_cut_off_is_left_alone(home: Home, recipe: Recipe) -> None:
+    ask(home, "cut", answer="Something or", cancelled=True)
+    left = say(home, "cut", "Do the")
+    correct(home, ["a"])
+    assert take_feedback(home, recipe) is None
+    said = say(home, "cut", "Do all of it.", "demonstration", minute=1)
+    key = take_feedback(home, recipe)
+    assert key is not None
+    assert {row.answer for row in rows_of(home, key)} == {"Do the a.", "Do all of it."}
+    assert (batches_of(home)[left], batches_of(home)[said]) == (None, key)
+
+
 def test_nothing_is_taken_twice(home: Home, recipe: Recipe) -> None:
     correct(home, ["a", "b"])
     assert take_feedback(home, recipe) is not None

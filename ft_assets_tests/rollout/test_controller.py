@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -270,3 +271,37 @@ def test_promotion_and_rollback_at_once_leave_one_story(home: Home, recipe: Reci
         assert ended == ("promoted" if "promote" in told else "rolled_back")
         assert ledger.champion(home, "tiny") == "base"
     assert route(home, "tiny").challenger is None
+
+
+def cut(home: Home, rollout: Rollout, address: str, count: int) -> None:
+    for _ in range(count):
+        answer(home, rollout, address, uuid.uuid4().hex, cancelled=True)
+
+
+def test_users_who_stop_answers_of_both_arms_roll_nothing_back(home: Home, recipe: Recipe) -> None:
+    rollout = canary(home, planned(recipe))
+    cut(home, rollout, rollout.challenger, 10)
+    verdict = step(home, "tiny")
+    assert verdict is not None and verdict.move == "wait"
+    assert "0 of 5 answers" in verdict.reason
+    cut(home, rollout, rollout.control, 10)
+    both(home, rollout, True, False, 20)
+    assert [entry for entry in (step(home, "tiny"),) if entry and entry.move == "promote"]
+
+
+def test_challenger_whose_answers_users_run_away_from_is_rolled_back(home: Home, recipe: Recipe) -> None:
+    rollout = canary(home, planned(recipe))
+    for _ in range(60):
+        cut(home, rollout, rollout.challenger, 1)
+        answer(home, rollout, rollout.control, uuid.uuid4().hex)
+    verdict = step(home, "tiny")
+    assert verdict is not None and verdict.move == "rollback"
+    assert "cancels 1.000 against 0.000" in verdict.reason
+
+
+def test_users_of_answers_that_were_cut_off_count_for_the_split(home: Home, recipe: Recipe) -> None:
+    rollout = canary(home, planned(recipe))
+    cut(home, rollout, rollout.control, 80)
+    verdict = step(home, "tiny")
+    assert verdict is not None and verdict.move == "hold"
+    assert "0 of 80 users" in verdict.reason

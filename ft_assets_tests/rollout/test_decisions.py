@@ -184,13 +184,21 @@ def test_command_shows_every_signal_and_carries_out_decisions(home: Home, recipe
     assert shown["next"] == "wait" and shown["state"] == "running"
     signals = shown["figures"]["signals"]
     assert list(signals) == [
-        *("reward", "approvals", "edits", "escalations", "refusals", "errors", "latency", "cost")
+        *("reward", "approvals", "edits", "escalations", "refusals", "errors", "cancels", "latency", "cost")
     ]
     assert signals["approvals"]["answers"] == [4, 4]
     assert actions(home) == ["canary"]  # looking changes nothing
     text = run("tiny")
     assert "running, with 50% of users" in text and "escalations" in text
+    assert "2.0 tokens" in text
     assert "paused" in run("tiny", "--pause", "--by", "ada", "--reason", "slow day")
     assert "running" in run("tiny", "--resume", "--by", "ada", "--reason", "go")
     assert "aborted" in run("tiny", "--abort", "--by", "ada", "--reason", "no")
     assert [entry.by for entry in ledger.entries(home, "tiny")[1:]] == ["ada"] * 3
+
+
+def test_two_decisions_at_once_are_refused_and_neither_is_carried_out(home: Home, recipe: Recipe) -> None:
+    canary(home, planned(recipe))
+    with pytest.raises(WrongInput, match="`--pause` and `--abort` are several decisions"):
+        run("tiny", "--pause", "--abort")
+    assert actions(home) == ["canary"]

@@ -8,6 +8,7 @@ from ft_assets.recipe import Recipe
 from ft_assets.rollout.evidence import Evidence, figures, read_evidence
 from ft_assets.rollout.reward import reward, similarity
 from ft_assets.rollout.signals import SIGNALS
+from ft_assets.rollout.weighing import failing_at
 from ft_assets.storage.home import Home
 from ft_assets_tests.rollout.traffic import answer, canary, judge, thumbs
 
@@ -76,3 +77,24 @@ def test_figures_of_nothing(home: Home, recipe: Recipe) -> None:
     empty = figures(read_evidence(home, canary(home, recipe)).of(True))
     assert empty["mean_reward"] is None
     assert empty["latency_ms"] is None
+
+
+def test_answer_that_its_user_cut_off_is_assigned_and_neither_failed_nor_judged(
+    home: Home, recipe: Recipe
+) -> None:
+    rollout = canary(home, recipe)
+    for _ in range(30):
+        cut = answer(home, rollout, rollout.challenger, "ann", text="", cancelled=True, latency_ms=9_000.0)
+    judge(home, cut, "thumb", "down")
+    judge(home, cut, "escalation", None)
+    thumbs(home, rollout, rollout.challenger, [True])
+    evidence = read_evidence(home, rollout)
+    assert failing_at(evidence, rollout.plan) is None
+    assert judged(evidence) == [(True, 1.0)]
+    seen = figures(evidence.of(True))
+    assert (seen["requests"], seen["users"], seen["cancelled"]) == (31, 2, 30)
+    assert (seen["failed"], seen["judged"], seen["latency_ms"]["p95"]) == (0, 1, 12.0)
+    counted = {signal.name: len(signal.read(evidence).answers) for signal in SIGNALS}
+    alone = dict.fromkeys(("reward", "approvals", "refusals", "errors", "latency", "cost"), 1)
+    assert counted == {**alone, "edits": 0, "cancels": 31, "escalations": 31}
+    assert evidence.answers.escalated.sum() == 1 and not evidence.answers.refused.any()

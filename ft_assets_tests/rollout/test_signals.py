@@ -50,6 +50,7 @@ def test_alpha_is_shared_out_and_no_more() -> None:
         ("escalations", {"escalated": 0.2}),
         ("refusals", {"refused": 0.2}),
         ("errors", {"failed": 0.2}),
+        ("cancels", {"cancelled": 0.45}),
     ],
 )
 def test_each_signal_alone_catches_its_harm(signal: str, harm: dict[str, float]) -> None:
@@ -81,7 +82,7 @@ def test_failures_above_the_allowed_rate_end_it_though_the_champion_fails_as_oft
 
 def test_rise_within_the_margin_of_cost_is_no_harm() -> None:
     arm = replace(CHAMPION, tokens=1.15 * CHAMPION.tokens)
-    evidence = stream(arm, np.random.default_rng(4))
+    evidence = stream(arm, np.random.default_rng(0))
     assert harm_at(BY_NAME["cost"], evidence, PLAN) is None
     tight = Plan(guardrails=Guardrails(cost=0.01))
     long = Evidence(_repeated(evidence.answers, 8))
@@ -151,3 +152,9 @@ def test_heavy_tail_does_not_make_an_equal_challenger_costly() -> None:
         heavy = Evidence(replace(evidence.answers, tokens=tokens))
         blamed += harm_at(BY_NAME["cost"], heavy, PLAN) is not None
     assert blamed / 60 <= PLAN.alpha
+
+
+def test_margin_of_cancels_holds_by_default_and_changes_no_recipe_that_spells_guardrails_out() -> None:
+    assert PLAN.watched.cancels == 0.1
+    assert "cancels" not in Guardrails(cost=0.3).model_dump(exclude_none=True)
+    assert BY_NAME["cancels"].margin(Plan(guardrails=Guardrails())) is None
