@@ -32,11 +32,11 @@ _HELP = {
 @as_json_option
 def rollout(model: str, by: str, reason: str, as_json: bool, **decisions: bool) -> None:
     """Show the open rollout of MODEL with every signal's interval, or decide about it."""
-    from ft_assets.rollout.decisions import DECISIONS, decide
+    from ft_assets.rollout.decisions import DECISIONS, Decision, decide
     from ft_assets.rollout.report import standing
 
     home = Home()
-    wanted = [decision for decision in DECISIONS if decisions[decision]]
+    wanted: list[Decision] = [decision for decision in DECISIONS if decisions[decision]]
     if len(wanted) > 1:
         options = " and ".join(f"`--{decision}`" for decision in wanted)
         raise WrongInput(f"{options} are several decisions, and nothing was done: give one of them")
