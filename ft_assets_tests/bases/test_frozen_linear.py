@@ -9,7 +9,7 @@ from torch.nn import Linear  # noqa: TID253
 from transformers import AutoModelForCausalLM  # noqa: TID253
 
 from ft_assets.bases.base_models import prepare_base
-from ft_assets.bases.frozen_linear import FrozenLinear, freeze_linears
+from ft_assets.bases.frozen_linear import FrozenLinear, freeze_linears, rounded
 from ft_assets.bases.product import suits_onednn
 from ft_assets.recipe import Base
 from ft_assets.storage.home import Home
@@ -28,7 +28,7 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("shape", [(1, 576), (2, 1, 576), (1, 70, 576), (0, 576)])
+@pytest.mark.parametrize("shape", [(1, 576), (2, 1, 576), (1, 71, 576), (2, 9, 576), (0, 576)])
 @torch.no_grad()
 def test_it_says_what_the_layer_says(bias: bool, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
@@ -56,3 +56,10 @@ def test_what_another_product_is_made_for_stays_as_it_is(folder: Path) -> None:
     model = load(folder, torch.bfloat16)
     freeze_linears(model)
     assert not any(isinstance(layer, FrozenLinear) for layer in model.modules())
+
+
+def test_kernels_are_made_for_few_numbers_of_rows():
+    made = {rows: rounded(rows) for rows in range(4097)}
+    assert all(rows <= more <= rows * 9 / 8 for rows, more in made.items())
+    assert [made[rows] for rows in range(17)] == list(range(17)), "what is decoded together is never padded"
+    assert len(set(made.values())) <= 1 + 16 + 8 * 8
