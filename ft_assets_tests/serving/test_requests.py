@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -188,6 +188,7 @@ any_json = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(ChatRequest.model_fields, any_json)), st.data())
 def test_no_json_whatever_breaks_the_parser(body: dict, data: st.DataObject):
     shape = data.draw(st.sampled_from([ChatRequest, FeedbackRequest]))

@@ -17,9 +17,10 @@ def start(role: str, root: str) -> subprocess.Popen[str]:
 
 def kill_after(child: subprocess.Popen[str], lines: int) -> list[str]:
     """Wait for that many acknowledgements, kill -9, and return every acknowledgement that came out whole."""
-    assert child.stdout
+    assert child.stdout and child.stderr
     heard = [child.stdout.readline() for _ in range(lines)]
     child.kill()
-    rest, errors = child.communicate()
-    assert all(heard), errors
+    rest = child.stdout.read()  # not `communicate`, which leaves out what `readline` has read ahead
+    assert all(heard), child.stderr.read()
+    child.wait()
     return [line.strip() for line in [*heard, *rest.splitlines(keepends=True)] if line.endswith("\n")]
