@@ -61,7 +61,7 @@ class VllmServer:
     def start(self) -> None:
         """Listen, once more with no adapter."""
         self._adapters.clear()
-        options = {"log_level": "critical", "lifespan": "off", "timeout_graceful_shutdown": 0}
+        options = {"log_config": None, "lifespan": "off", "timeout_graceful_shutdown": 0}
         settings = uvicorn.Config(self._app(), host="127.0.0.1", port=self._port, **options)
         self._server = uvicorn.Server(settings)
         ready = threading.Event()
