@@ -1,7 +1,7 @@
 """A bare BentoML endpoint, for `serving_overhead.py` to stand beside ours: the same engine, and nothing around it.
 
 It reads JSON, answers with one token of the base that `FT_ASSETS_BASE` names, and does nothing else: no keys, no
-checks, no routing, no rows, no metrics.
+checks, no routing, no rows, and neither BentoML's metrics nor its log of requests, which ours does without as well.
 """
 
 import bentoml  # noqa: TID253 (only BentoML's own processes import this module)
@@ -25,7 +25,7 @@ async def _answer(http: Request) -> JSONResponse:
 app = Starlette(routes=[Route("/v1/chat/completions", _answer, methods=["POST"])])
 
 
-@bentoml.service(name="bare", workers=1)
+@bentoml.service(name="bare", workers=1, metrics={"enabled": False}, logging={"access": {"enabled": False}})
 @bentoml.asgi_app(app, path="/")
 class Service:
     """Mounted and started as ours is."""

@@ -1,7 +1,7 @@
 """What the service costs an answer beside the model, in this process and beside a bare BentoML endpoint.
 
 `python -m benchmarks.serving_overhead` prints the JSON alone; `python -m benchmarks serving` has it as `overhead_ms`.
-Both endpoints answer one token of the tiny random base, so that little but the service is measured.
+All endpoints answer one token of the tiny random base, so that little but the service is measured.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,14 @@ _CALLS = 2_000
 _PAUSE_SECONDS = 0.002
 """Between two answers of the loop: about as many a second as one processor serves of the tiny base."""
 _BACKLOG = 20_000
-_TURNS, _TURN, _WARM = 150, 40, 100
+_TURNS, _TURN, _WARM = 30, 200, 100
+"""A turn is about a second, so that ours delivers its rows ten times within its own."""
 _REST_SECONDS = 0.15
-"""Before each turn: ours has delivered its rows by then, so that the bare endpoint does not pay for that."""
+"""Before each turn: ours has delivered its last rows by then, so that nobody else pays for that."""
+_SERVICES = {
+    "bare_bentoml": "benchmarks.bare_service:Service",
+    "stripped": "benchmarks.stripped_service:Service",
+}
 _RESAMPLES = 1_000
 _TINY = {"name": "tiny-random", "hub": None, "package": None, "tiny": True}
 MESSAGES = [{"role": "user", "content": "Write a one-line docstring.\n\ndef median(values): ..."}]
@@ -89,9 +95,10 @@ def delivered_rows(root: Path) -> float:
 
 
 def endpoint(root: Path) -> dict[str, Any]:
-    """Milliseconds of a request through HTTP on loopback, in turns of a bare BentoML endpoint and ours.
+    """Milliseconds of a request through HTTP on loopback, in turns of three services with the same engine.
 
-    `added_*` are differences of the quantiles, with intervals of 95 % by drawing pairs of turns anew.
+    `bare_bentoml` does nothing but ask the engine, `stripped` is ours without routing, recording and metrics. `added_*`
+    are differences of the quantiles of ours, with intervals of 95 % by drawing turns anew.
     """
     from ft_assets.bases.base_models import prepare_base
     from ft_assets.recipe import Base
@@ -100,15 +107,15 @@ def endpoint(root: Path) -> dict[str, Any]:
 
     home = Home(root)
     digest, _ = prepare_base(home, Base.model_validate(_TINY))
-    with patch.object(launch, "_SERVICE", "benchmarks.bare_service:Service"):
-        bare = launch.Server(home, digest).__enter__()
-    try:
-        with launch.Server(home, digest) as ours:
-            times = _take_turns({"bare_bentoml": bare.url, "ours": ours.url})
-    finally:
-        bare.stop()
+    with ExitStack() as stack:
+        servers = {"ours": stack.enter_context(launch.Server(home, digest))}
+        for name, service in _SERVICES.items():
+            with patch.object(launch, "_SERVICE", service):
+                servers[name] = stack.enter_context(launch.Server(home, digest))
+        times = _take_turns({name: server.url for name, server in servers.items()})
     found = {name: _quantiles([each for turn in turns for each in turn]) for name, turns in times.items()}
-    return {"requests_each": _TURNS * _TURN, **found, **_added(times["bare_bentoml"], times["ours"])}
+    added = {f"over_{name}": _added(times[name], times["ours"]) for name in _SERVICES}
+    return {"requests_each": _TURNS * _TURN, **found, **added}
 
 
 def _take_turns(urls: dict[str, str]) -> dict[str, list[list[float]]]:
@@ -125,12 +132,12 @@ def _take_turns(urls: dict[str, str]) -> dict[str, list[list[float]]]:
     return times
 
 
-def _added(bare: Sequence[Sequence[float]], ours: Sequence[Sequence[float]]) -> dict[str, list[float]]:
+def _added(other: Sequence[Sequence[float]], ours: Sequence[Sequence[float]]) -> dict[str, list[float]]:
     """What ours takes more, at each quantile: the estimate, and the ends of its interval."""
     import numpy as np
 
-    pairs, draws = np.array([bare, ours]) * 1000, np.random.default_rng(0)
-    drawn = [pairs[:, draws.integers(0, len(bare), len(bare))] for _ in range(_RESAMPLES)]
+    pairs, draws = np.array([other, ours]) * 1000, np.random.default_rng(0)
+    drawn = [pairs[:, draws.integers(0, len(ours), len(ours))] for _ in range(_RESAMPLES)]
     added = {}
     for share in (50, 99):
         each = [np.diff(np.percentile(sample, share, axis=(1, 2)))[0] for sample in [pairs, *drawn]]
