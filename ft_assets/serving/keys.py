@@ -15,6 +15,7 @@ from ft_assets.storage.tables import api_keys
 
 Scope = Literal["infer", "feedback", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+MAX_NAME = 64
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,19 @@ def add_key(home: Home, name: str, scopes: Sequence[str], per_minute: int | None
     """Make a key; returns its id and the key itself, which is not kept.
 
     Raises:
-        WrongInput: no scope, or one that does not exist.
+        WrongInput: no scope, or one that does not exist; a name that is empty, too long or not printable.
     """
+    if not (name.strip() and name.isprintable() and len(name) <= MAX_NAME):
+        raise WrongInput(
+            f"name: {name!r}; a key is known by 1 to {MAX_NAME} printable characters, such as 'ann'"
+        )
     if not scopes or (unknown := sorted(set(scopes) - set(SCOPES))):
         wrong = ", ".join(unknown) if scopes else "none"
         raise WrongInput(f"scopes: {wrong}; name at least one of {', '.join(SCOPES)}")
     key, key_id = f"ft-{secrets.token_urlsafe(32)}", secrets.token_hex(4)
     row = {
         "id": key_id,
-        "name": name[:64],
+        "name": name,
         "digest": hashlib.sha256(key.encode()).hexdigest(),
         "scopes": sorted(set(scopes)),
         "per_minute": per_minute,

@@ -28,9 +28,9 @@ _PROBLEMS = {
     415: "The body is not declared as JSON.",
     429: "Too many requests: of this key, or waiting.",
     500: "The server failed.",
-    503: "The adapter cannot be loaded, or nothing can be written.",
+    503: "All places for connections are taken, the database is away, or the adapter cannot be loaded.",
 }
-_ANYWHERE = (401, 403, 429)
+_ANYWHERE = (401, 403, 429, 503)
 _HEADERS = {
     401: {"WWW-Authenticate": "How to send a key."},
     429: {"Retry-After": "Seconds to wait."},

@@ -41,7 +41,7 @@ class Operation:
 
 
 _READING = (400, 408, 413, 415)
-_ANSWERING = (*_READING, 404, 500, 503, 504)
+_ANSWERING = (*_READING, 404, 500, 504)
 
 OPERATIONS = (
     Operation(
@@ -85,7 +85,7 @@ OPERATIONS = (
         "feedback",
         "Say something about an answer; 202 where it waits on disk for the database. Scope `feedback`.",
         {200: {JSON: shapes.FeedbackStored}, 202: {JSON: shapes.FeedbackStored}},
-        (*_READING, 404, 409, 503),
+        (*_READING, 404, 409),
         FeedbackRequest,
         (_USER,),
     ),
@@ -95,7 +95,6 @@ OPERATIONS = (
         "live",
         "How all rollouts stand, as a page. Scope `admin`.",
         {200: {"text/html": None}},
-        (503,),
     ),
     Operation(
         "/live.json",
@@ -103,7 +102,6 @@ OPERATIONS = (
         "figures",
         "How all rollouts stand. Scope `admin`.",
         {200: {JSON: shapes.LiveFigures}},
-        (503,),
     ),
     Operation("/openapi.json", "get", "document", "This document. Any scope.", {200: {JSON: dict[str, Any]}}),
 )

@@ -56,6 +56,13 @@ def test_scopes_must_exist_and_a_key_is_revoked_once(home: Home) -> None:
         revoke_key(home, key_id)
 
 
+@pytest.mark.parametrize("name", ["", "  ", "an\nn", "a" * 65])
+def test_a_key_has_a_name_to_be_known_by(home: Home, name: str) -> None:
+    with pytest.raises(WrongInput, match="1 to 64 printable"):
+        add_key(home, name, ["infer"])
+    assert list_keys(home) == []
+
+
 def test_the_command_line_makes_lists_and_revokes(home: Home) -> None:
     def run(*words: str) -> list[dict]:
         told = CliRunner().invoke(cli, ["keys", *words], catch_exceptions=False)
