@@ -47,6 +47,13 @@ class FrozenLinear(Linear):
             *input.shape[:-1], self.out_features
         )
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Beside an adapter of the output layer PEFT writes the layer's own weight: pass over it if it is this one."""
+        given = state_dict.get(f"{prefix}weight")
+        if given is not None and torch.equal(given, self.weight.to(given)):
+            del state_dict[f"{prefix}weight"]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
 
 def rounded(rows: int) -> int:
     """The next number of rows that has a kernel: eight of them up to each power of two, and all up to 16."""

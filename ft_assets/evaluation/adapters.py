@@ -149,6 +149,7 @@ class AdapterRack:
         for name, module in self._peft.named_modules():
             if isinstance(module, LoraLayer):
                 freeze_dora(module, slot)
+            # The output layer sees a few tokens of each row only, and not those that `Runs` tells of.
             if type(module) is Linear and module is not self._model.get_output_embeddings():
                 self._stand_in(name, module).adopt(slot)
             elif isinstance(module, LoraLayer | AuxiliaryTrainingWrapper) and id(module) not in self._hooked:

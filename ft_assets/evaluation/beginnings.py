@@ -64,16 +64,20 @@ class Beginnings:
         self._kept.move_to_end(key)
         return self._kept[key].cut(length)
 
-    def wanted(self, adapter: str | None, prompts: Sequence[Sequence[int]], known: int) -> int:
-        """How much of the first of these prompts is worth keeping, in tokens; 0 if nothing is. Remembers them all.
+    def wanted(self, adapter: str | None, prompt: Sequence[int], known: int) -> int:
+        """How much of a prompt is worth keeping, in tokens; 0 if nothing is. Remembers the prompt.
 
         Args:
-            known: tokens that it was found to begin with.
+            known: tokens that it was found to begin with, before others of its batch were kept.
         """
-        first, recent = prompts[0], self._recent[adapter]
-        length = max((common(first, other) for other in [*recent, *prompts[1:]]), default=0)
-        recent.extend(prompts)
-        return length if length >= known + SHORTEST else 0
+        recent, least = self._recent[adapter], known + SHORTEST
+        alike = [other for other in recent if other[:least] == prompt[:least]]
+        length = max((common(prompt, other) for other in alike), default=0)
+        recent.append(prompt)
+        return 0 if length < least or self._has(adapter, tuple(prompt[:length])) else length
+
+    def _has(self, adapter: str | None, ids: tuple[int, ...]) -> bool:
+        return any(name == adapter and kept[: len(ids)] == ids for name, kept in self._kept)
 
     def keep(self, adapter: str | None, beginning: Beginning) -> None:
         """Keep a beginning in place of those that it goes on from."""

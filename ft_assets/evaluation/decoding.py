@@ -167,11 +167,9 @@ class Decoding(Generic[R]):
             return Batch(self._model, self._rack, prompts, adapters)
         begun = [self._beginnings.find(row.adapter, row.prompt) for row in rows]
         batch = Batch(self._model, self._rack, prompts, adapters, begun)
-        for adapter in dict.fromkeys(adapters):
-            mine = [at for at, name in enumerate(adapters) if name == adapter]
-            known = len(begun[mine[0]] or ())
-            if wanted := self._beginnings.wanted(adapter, [prompts[at] for at in mine], known):
-                self._beginnings.keep(adapter, batch.beginning(mine[0], prompts[mine[0]], wanted))
+        for at, row in enumerate(rows):
+            if wanted := self._beginnings.wanted(row.adapter, row.prompt, len(begun[at] or ())):
+                self._beginnings.keep(row.adapter, batch.beginning(at, row.prompt, wanted))
         return batch
 
     def _lay_beside(self, new: list[Row], batch: Batch) -> None:

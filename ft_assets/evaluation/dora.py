@@ -26,7 +26,7 @@ class FrozenDora(LoraVariant):
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, module: Any, *, active_adapter: str, x: torch.Tensor, result: torch.Tensor, **_: Any
     ) -> torch.Tensor:
-        """`x`: (rows, …, inputs); `result`: what the base answers, (rows, …, outputs)."""
+        """`x`: (tokens, inputs); `result`: what the base answers, (tokens, outputs)."""
         low = module.lora_B[active_adapter](module.lora_A[active_adapter](x)) * module.scaling[active_adapter]
         bias = module.get_base_layer().bias
         if bias is None:

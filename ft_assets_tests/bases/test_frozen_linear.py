@@ -63,3 +63,13 @@ def test_kernels_are_made_for_few_numbers_of_rows():
     assert all(rows <= more <= rows * 9 / 8 for rows, more in made.items())
     assert [made[rows] for rows in range(17)] == list(range(17)), "what is decoded together is never padded"
     assert len(set(made.values())) <= 1 + 16 + 8 * 8
+
+
+@torch.no_grad()
+def test_a_weight_is_loaded_over_only_by_itself() -> None:
+    layer = Linear(8, 4, bias=False)
+    frozen = FrozenLinear(layer, shared=False)
+    for same in (layer.weight, layer.weight.bfloat16()):
+        assert not frozen.load_state_dict({"weight": same}, strict=False).unexpected_keys
+    for other in (layer.weight + 1, layer.weight[:2]):
+        assert frozen.load_state_dict({"weight": other}, strict=False).unexpected_keys == ["weight"]

@@ -104,6 +104,17 @@ def test_prompts_that_begin_in_two_ways_each_go_on_from_their_own(tiny_base: Pat
     assert same(found, answers(engine, mixed, reuse=False))
 
 
+def test_whoever_comes_first_keeps_no_other_beginning_out(tiny_base: Path) -> None:
+    engine = Engine.load(tiny_base, "cpu")
+    for number in range(3):
+        stranger = Request([], None, 6, logprobs=1, prompt_ids=[3 + number] * (SHORTEST - 1))
+        mixed = [stranger, *(ask(text, None, system) for system in (SYSTEM, OTHER) for text in TEXTS[:2])]
+        with count_tokens(engine) as read:
+            found = answers(engine, mixed, reuse=True)
+    assert read[0] < len(mixed) * SHORTEST * 2, "all that begin alike go on from there"
+    assert same(found, answers(engine, mixed, reuse=False))
+
+
 def test_an_adapter_dropped_takes_its_beginnings_along(
     tiny_base: Path, tiny_adapters: dict[str, Path]
 ) -> None:

@@ -9,6 +9,7 @@ import torch  # noqa: TID253
 from peft import PeftModel  # noqa: TID253
 from transformers import AutoModelForCausalLM  # noqa: TID253
 
+from ft_assets.bases.frozen_linear import freeze_linears
 from ft_assets.bases.packed_model import allow_packed
 from ft_assets.evaluation.adapters import AdapterRack
 from ft_assets.evaluation.batch import Batch
@@ -41,8 +42,9 @@ def plain(base: Path) -> Any:
 def loaded(
     base: Path, adapters: dict[str, Path], names: Sequence[str | None]
 ) -> tuple[Any, AdapterRack, list[int]]:
-    """A model with adapters in memory, and how many rows each pass over it is given."""
+    """A model as the engine has it, with adapters in memory, and how many rows each pass over it is given."""
     model, shapes = plain(base), []
+    freeze_linears(model)
     rack = AdapterRack(model)
     allow_packed(model)
     for name in sorted({name for name in names if name}):
