@@ -24,7 +24,8 @@ from ft_assets.sources.example import Message
 log = logging.getLogger(__name__)
 
 WHOLE_SECONDS = 170.0
-"""An answer in one piece is cut off then, as by `max_tokens`. BentoML gives up what has sent nothing after 180 s."""
+"""An answer in one piece is cut off then, as by `max_tokens`. BentoML gives up what has sent nothing after 180 s; an
+answer that is broken off after so long, before its client got anything, has failed, whoever gave it up."""
 
 
 def new_inference_id() -> str:
@@ -134,12 +135,19 @@ class Answerer:
             self._close(answer, "error")
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            answer.cancelled = True  # whoever presses "stop" has seen no failure
-            self._close(answer, "cancelled")
+            self._break_off(answer)
             raise
         self._close(answer, "ok")
         if answer.choice.shadow is not None:
             self._mirror(answer, answer.choice.shadow)
+
+    def _break_off(self, answer: Answer) -> None:
+        """Whoever presses "stop" has seen no failure, unless there was nothing to see: who waits too long gets 504."""
+        seen = answer.streamed and answer.tokens
+        if not seen and answer.seconds > WHOLE_SECONDS:
+            answer.error = f"nothing was answered within {WHOLE_SECONDS:g} s"
+        answer.cancelled = answer.error is None
+        self._close(answer, "cancelled" if answer.cancelled else "error")
 
     async def _with_fallback(self, answer: Answer) -> AsyncGenerator[Token, None]:
         choice = answer.choice

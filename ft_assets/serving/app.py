@@ -16,7 +16,6 @@ from ft_assets.serving import responses
 from ft_assets.serving.access import Access, caller_of
 from ft_assets.serving.body import read_body
 from ft_assets.serving.feedback import Feedback
-from ft_assets.serving.intake import Intake
 from ft_assets.serving.keys import ApiKey
 from ft_assets.serving.live_door import BrowserDoor
 from ft_assets.serving.live_view import LiveView
@@ -52,7 +51,7 @@ def build_app(file_keys: tuple[ApiKey, ...]) -> Starlette:
         _Nowhere(),
     ]
     handlers = {ApiProblem: answer_problem, HTTPException: _answer_http, Exception: answer_crash}
-    guards = [Middleware(Intake), Middleware(BrowserDoor), Middleware(Access, keys)]
+    guards = [Middleware(BrowserDoor), Middleware(Access, keys)]
     app = Starlette(routes=routes, middleware=guards, exception_handlers=handlers)
     return app
 

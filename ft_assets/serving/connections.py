@@ -13,7 +13,7 @@ there is answered. That the path is known only once the head is read is why thes
 import asyncio
 import socket
 from itertools import count
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http import auto
@@ -25,12 +25,13 @@ from ft_assets.serving.metrics import CROWDED
 from ft_assets.serving.problems import ApiProblem
 
 HEAD_SECONDS = 20.0
-"""From the connection, or a request's first byte, to the end of its headers; then the connection is closed."""
+"""From the connection, or the first byte after an answer, to the end of a head; then the connection is closed."""
 
 UNREAD_SECONDS = 60.0
 """A connection is given up whose client has for so long made no room for what waits for it, or acknowledged nothing."""
 
 MAX_HEAD_BYTES = 64 << 10
+"""Of a head, and of whatever else comes on end that no body is made of, such as trailers."""
 
 HEALTH = frozenset({b"/healthz", b"/livez", b"/readyz", b"/metrics"})
 
@@ -58,8 +59,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     most: ClassVar[int] = Limits.connections
     _told_at: ClassVar[float] = float("-inf")
-    _patience: asyncio.TimerHandle | None = None
-    _head_bytes = 0  # beyond what came in one piece with its beginning
+    _patience: asyncio.TimerHandle | None = None  # while a head is awaited
+    _idle_bytes = 0  # in whole pieces, since something of a request began or came
     _turn = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -74,33 +75,48 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._idle_bytes = 0
         self._await_head()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._patience is not None:  # else it follows the body: uvicorn would take it for part of the head
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        self._idle_bytes = 0
         self._head_is_read()
-        self.app = self.config.loaded_app if self._has_place() else _refuse
+        app: Any = self.config.loaded_app if self._has_place() else _answer_no_place
+        self.app = Intake(app)  # around all that may answer, BentoML's own pages too
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._idle_bytes = 0
+        super().on_body(body)
 
     def on_response_complete(self) -> None:
         self._turn = next(_TURNS)
         super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
-        before = self._patience
+        self._idle_bytes += len(data)
         super().data_received(data)
-        if self._patience is None or self._patience is not before or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self.logger.warning("The head of a request has more than %d bytes.", MAX_HEAD_BYTES)
+        if self._idle_bytes > MAX_HEAD_BYTES:
+            self.logger.warning("The head of a request, or its end, has more than %d bytes.", MAX_HEAD_BYTES)
             self.transport.write(_TOO_LONG)
             self.transport.close()
+        elif self._is_forgotten():
+            self._await_head()
 
     @property
     def waits(self) -> bool:
         """Whether it is the client's turn: to ask, or to send the rest of what it asks."""
         cycle = self.cycle
-        return not self.pipeline and (cycle is None or cycle.response_complete or cycle.more_body)
+        unsent = self.transport.get_write_buffer_size()  # an answer that has ended may still be on its way
+        if self.pipeline or unsent:
+            return False
+        return cycle is None or cycle.response_complete or cycle.more_body
 
     def _make_room(self) -> None:
         if len(self.connections) <= self.most + SPARE_CONNECTIONS:
@@ -131,6 +147,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self.most,
         )
 
+    def _is_forgotten(self) -> bool:
+        """Whether nothing ends a wait: what came between two requests (an empty line) ends uvicorn's own."""
+        idle = self.cycle is not None and self.cycle.response_complete
+        return idle and self._patience is None and self.timeout_keep_alive_task is None
+
     def _await_head(self) -> None:
         self._head_is_read()
         self._turn = next(_TURNS)
@@ -139,7 +160,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _head_is_read(self) -> None:
         if self._patience is not None:
             self._patience.cancel()
-        self._patience, self._head_bytes = None, 0
+        self._patience = None
 
 
 def use() -> None:
@@ -164,6 +185,3 @@ def _give_up_unread(transport: asyncio.Transport) -> None:
 
 async def _answer_no_place(scope: Scope, receive: Receive, send: Send) -> None:
     await _NO_PLACE.response()(scope, receive, send)
-
-
-_refuse = Intake(_answer_no_place)

@@ -6,6 +6,7 @@ Environment:
     FT_ASSETS_MAX_WAITING: requests that wait for the engine; more are turned away with 429 (default 64).
     FT_ASSETS_MAX_CONNECTIONS: from clients (default 512); see `connections.py` for what is beyond.
     FT_ASSETS_ADAPTER_MB: of adapters in memory (default 2048).
+    FT_ASSETS_VLLM_URL: see `runtime.py`; beside vLLM a server needs more open files.
 """
 
 import os
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from ft_assets.errors import WrongInput
 
+VLLM_ENV = "FT_ASSETS_VLLM_URL"
 SPARE_CONNECTIONS = 16
 """Beyond the limit, for whoever watches the server while all other places are taken."""
 OTHER_FILES = 256
@@ -29,12 +31,14 @@ class Limits:
     waiting: int = 64
     connections: int = 512
     adapter_bytes: int = 2048 << 20
+    on_vllm: bool = False
 
     @property
     def files(self) -> int:
-        """How many files a server may come to have open: the usual ones fit into the usual 1024."""
-        # Each request that waits may have a connection to vLLM.
-        return self.connections + SPARE_CONNECTIONS + self.waiting + OTHER_FILES
+        """How many files a server may come to have open: without vLLM, the usual ones fit into the usual 1024."""
+        # Each request that is answered has a connection to vLLM.
+        asked = self.connections if self.on_vllm else 0
+        return self.connections + SPARE_CONNECTIONS + asked + OTHER_FILES
 
 
 def read_limits() -> Limits:
@@ -50,6 +54,7 @@ def read_limits() -> Limits:
         waiting=_number("FT_ASSETS_MAX_WAITING", usual.waiting),
         connections=_number("FT_ASSETS_MAX_CONNECTIONS", usual.connections),
         adapter_bytes=_number("FT_ASSETS_ADAPTER_MB", usual.adapter_bytes >> 20) << 20,
+        on_vllm=bool(os.environ.get(VLLM_ENV)),
     )
 
 
@@ -64,8 +69,8 @@ def allow_files(limits: Limits) -> None:
         return
     if hard != resource.RLIM_INFINITY and hard < limits.files:
         raise WrongInput(
-            f"FT_ASSETS_MAX_CONNECTIONS={limits.connections} and FT_ASSETS_MAX_WAITING={limits.waiting} need"
-            f" {limits.files} open files, and the system allows {hard} (`ulimit -Hn`); set lower ones, or raise that"
+            f"FT_ASSETS_MAX_CONNECTIONS={limits.connections} needs {limits.files} open files, and the system allows"
+            f" {hard} (`ulimit -Hn`); set it lower, or raise that"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits.files, hard))
 

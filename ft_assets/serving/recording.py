@@ -210,13 +210,18 @@ class Recorder:
 
     def _deliver_file(self, file: Path) -> None:
         patience = AWAY_LOCK_SECONDS if self._behind else LOCK_SECONDS
+        waits = False
         for rows in batches(file):
             for given, problem in deliver_rows(self._home, rows, patience):
                 # It waited on disk, as its answer may still do, in another file.
                 if self._may_come(given, self._back_at, file):
                     self._journal.append({"table": "feedback", **given.as_json()})
+                    waits = True
                 else:
                     give_up({"inference_id": given.inference_id}, problem)
+        if waits:  # its sender was told that it is kept
+            with self._syncing:
+                self._journal.sync()
         file.unlink()
 
     def _may_come(self, given: Feedback, since: float, beside: Path | None = None) -> bool:

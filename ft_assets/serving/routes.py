@@ -134,9 +134,10 @@ class Picture:
 
 def take_picture(home: Home) -> Picture:
     """Read the routing of every model that the database has heard of."""
-    known = {release.address: release for release in list_releases(home)}
     settings = _settings(home)
     models = {name: Served(route(home, name), settings.get(name, DEFAULTS)) for name in _names(home)}
+    # After the routes, as releases stay: whoever a route names is among them, else it would seem unable to answer.
+    known = {release.address: release for release in list_releases(home)}
     return Picture(models, known, active_keys(home), ever_keyed(home))
 
 

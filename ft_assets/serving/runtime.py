@@ -14,7 +14,7 @@ from ft_assets.serving.answers import Answerer
 from ft_assets.serving.backend import Backend
 from ft_assets.serving.chat import Chat
 from ft_assets.serving.engine import EngineThread
-from ft_assets.serving.limits import Limits, read_limits
+from ft_assets.serving.limits import VLLM_ENV, Limits, read_limits
 from ft_assets.serving.prompts import Prompts
 from ft_assets.serving.recording import Recorder
 from ft_assets.serving.routes import Picture, Routes
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 BASE_ENV = "FT_ASSETS_BASE"
 LAUNCHER_ENV = "FT_ASSETS_LAUNCHER"
-VLLM_ENV = "FT_ASSETS_VLLM_URL"
 
 
 class Runtime:

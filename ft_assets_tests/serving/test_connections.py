@@ -19,6 +19,8 @@ from ft_assets_tests.serving.conftest import until
 from ft_assets_tests.serving.inprocess import served
 
 MOST, SPARE = 4, 2
+BIG = 20_000_000
+"""Bytes: more than the system keeps for who does not read."""
 GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -32,6 +34,9 @@ class Work:
 
     async def quick(self, _: Request) -> Response:
         return JSONResponse("done")
+
+    async def big(self, _: Request) -> Response:
+        return Response(b"x" * BIG)
 
     async def body(self, request: Request) -> Response:
         return JSONResponse(len(await request.body()))
@@ -69,7 +74,7 @@ def port(work: Work, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(BoundedProtocol, "_told_at", float("-inf"))
     monkeypatch.setattr(connections, "SPARE_CONNECTIONS", SPARE)
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.3)
-    answers = [work.quick, work.long, work.still, work.endless]
+    answers = [work.quick, work.big, work.long, work.still, work.endless]
     routes = [Route(f"/{answer.__name__}", answer) for answer in answers]
     posted = Route("/body", work.body, methods=["POST"])
     with served(Starlette(routes=[*routes, Route("/readyz", work.long), posted])) as port:
@@ -132,6 +137,15 @@ def test_a_newcomer_takes_the_place_of_who_has_kept_the_server_waiting_longest(
         assert answer(lines[0]) == b'"done"'
     assert crowded("closed") == before + 1
     assert caplog.text.count("All 4 places for connections are taken") == 1
+
+
+def test_an_answer_that_is_still_on_its_way_is_not_broken_off(port: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 60.0)
+    before, last = crowded("closed"), b"GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with opened(port, last, *[b""] * (MOST + SPARE)) as (slow, *idle):
+        until(lambda: crowded("closed") == before + 1)
+        assert is_closed(idle[0])
+        assert sum(len(piece) for piece in iter(lambda: slow.recv(1 << 20), b"")) > BIG
 
 
 def test_many_newcomers_in_one_moment_take_a_place_each(port: int, work: Work):

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -136,6 +137,17 @@ def test_headers_without_end_are_refused(api: Api):
         opened.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nx: ")
         for _ in range(1_000):
             opened.sendall(b"y" * 65_536)
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/readyz", "/docs.json"])
+def test_a_body_without_end_ends_soon_whoever_answers(api: Api, path: str):
+    with line(api) as opened, pytest.raises(OSError):
+        opened.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        for _ in range(500):
+            opened.sendall(b"3\r\nabc\r\n")
+            time.sleep(0.02)
 
 
 def test_a_hundred_slow_clients_keep_nobody_waiting(api: Api):

@@ -45,6 +45,12 @@ def test_the_usual_limits_fit_into_the_usual_number_of_open_files():
     assert Limits().files <= 1024
 
 
+def test_beside_vllm_each_request_has_a_second_connection(monkeypatch: pytest.MonkeyPatch):
+    alone = read_limits()
+    monkeypatch.setenv("FT_ASSETS_VLLM_URL", "http://127.0.0.1:8000")
+    assert read_limits().files == alone.files + alone.connections
+
+
 def test_a_server_lets_itself_open_the_files_that_it_needs():
     assert allowed(hard=1_000).stdout == f"{Limits(connections=200).files}\n"
 

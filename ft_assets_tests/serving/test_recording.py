@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import os
 import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -292,6 +294,24 @@ def test_feedback_that_waited_on_disk_waits_for_its_answer_too(home: Home, recor
     another.close()
     recorder.deliver()
     assert (recorded(home), said(home)) == (["chat-2", "chat-1"], ["chat-1"])
+
+
+def test_feedback_that_waits_on_is_on_the_disk_before_the_file_that_held_it_is_gone(
+    home: Home, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+):
+    another = Recorder(home)
+    with away(home):
+        another.record(interaction())
+        recorder.record(interaction("chat-2"))
+        recorder.deliver()
+        assert asyncio.run(recorder.feedback(thumb("chat-1"))) is None
+    done, fsync, unlink = [], os.fsync, Path.unlink
+    monkeypatch.setattr(os, "fsync", lambda number: (done.append("sync"), fsync(number)))
+    monkeypatch.setattr(Path, "unlink", lambda path: (done.append("unlink"), unlink(path)))
+    recorder.deliver()
+    monkeypatch.undo()
+    assert done[-2:] == ["sync", "unlink"]
+    another.close()
 
 
 def test_feedback_that_waited_and_is_about_nothing_is_given_up(

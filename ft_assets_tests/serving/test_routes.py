@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -70,6 +71,24 @@ def test_no_release_is_found_where_the_base_serves_alone(home: Home, alias: str)
     release_adapter(home, "m", "a" * 64, "b" * 64)
     with pytest.raises(ApiProblem):
         take_picture(home).choose(f"m@{alias}", "ann")
+
+
+def test_whoever_a_route_names_is_among_the_releases(home: Home, monkeypatch: pytest.MonkeyPatch):
+    add_model(home, "m")
+    changes = iter([lambda: promote(home, "m", release_adapter(home, "m", "a" * 64, "b" * 64))])
+
+    def then_a_change(read: Callable[..., Any]) -> Callable[..., Any]:
+        def reading(*args: object) -> Any:
+            found = read(*args)
+            next(changes, lambda: None)()
+            return found
+
+        return reading
+
+    for name in ("list_releases", "route"):
+        monkeypatch.setattr(module, name, then_a_change(getattr(module, name)))
+    picture = take_picture(home)
+    assert picture.choose("m", "ann").arm.address in ("base", *picture.releases)
 
 
 def test_without_a_first_picture_there_is_none(home: Home, caplog: pytest.LogCaptureFixture):

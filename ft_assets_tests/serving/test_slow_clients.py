@@ -9,14 +9,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ft_assets.serving import body, connections, intake
 from ft_assets.serving.body import read_body
-from ft_assets.serving.intake import Intake
 from ft_assets.serving.problems import ApiProblem, answer_problem
 from ft_assets.serving.requests import ChatRequest
 from ft_assets_tests.serving.inprocess import served
@@ -39,9 +37,7 @@ async def work(_: Request) -> Response:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     routes = [Route("/read", read, methods=["POST"]), Route("/work", work)]
-    app = Starlette(
-        routes=routes, middleware=[Middleware(Intake)], exception_handlers={ApiProblem: answer_problem}
-    )
+    app = Starlette(routes=routes, exception_handlers={ApiProblem: answer_problem})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(body, "BODY_SECONDS", BODY_SECONDS)
         patch.setattr(connections, "HEAD_SECONDS", HEAD_SECONDS)
@@ -118,6 +114,28 @@ def test_headers_of_a_later_request_have_no_more_time(line: socket.socket):
     line.sendall(b"GET /none HTTP/1.1\r\n")
     said, seconds = drip(line, b"x: y\r\n")
     assert (said, seconds < 4) == (b"", True)  # uvicorn alone would let it drip on
+
+
+@pytest.mark.parametrize("sent", [b"\r\n", b"G"])
+def test_what_is_no_request_yet_does_not_keep_an_idle_connection_open(line: socket.socket, sent: bytes):
+    line.sendall(b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert line.recv(65_536).startswith(b"HTTP/1.1 404 ")
+    line.sendall(sent)
+    assert answer(line) == b""
+
+
+def test_what_follows_a_body_is_no_header(line: socket.socket):
+    head = b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    line.sendall(head + b"%x\r\n%s\r\n0\r\nContent-Type: application/json\r\n\r\n" % (len(CHAT), CHAT))
+    assert line.recv(65_536).startswith(b"HTTP/1.1 415 ")
+
+
+def test_trailers_without_end_are_refused(line: socket.socket, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(body, "BODY_SECONDS", 60.0)
+    line.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(CHAT), CHAT))
+    said, seconds = drip(line, b"x: y\r\n" * 4_000)
+    assert said.startswith(b"HTTP/1.1 431 ") or said == b""  # a reset may overtake the answer
+    assert seconds < 5
 
 
 def test_headers_without_end_are_refused(port: int, monkeypatch: pytest.MonkeyPatch):
