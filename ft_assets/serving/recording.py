@@ -32,8 +32,8 @@ from ft_assets.storage.postgres import heard_within
 log = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 0.1
-"""Between two deliveries; the rows of that time share a transaction. Each takes the interpreter for about half a
-millisecond, which an answer may have to wait: at ten a second that is rare."""
+"""Between two deliveries; the rows of that time share a transaction. Each takes about two milliseconds, which answers
+of that moment feel: docs/serving.md says how much."""
 AWAY_SECONDS = 2.0
 """Between two tries, once the database has been away for a while."""
 ADOPT_SECONDS = 0.5
