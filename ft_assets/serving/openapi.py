@@ -28,7 +28,7 @@ _PROBLEMS = {
     415: "The body is not declared as JSON.",
     429: "Too many requests: of this key, or waiting.",
     500: "The server failed.",
-    503: "All places for connections are taken, the database is away, or the adapter cannot be loaded.",
+    503: "All connections are in use, the database is away, nothing can be written, or an adapter cannot load.",
 }
 _ANYWHERE = (401, 403, 429, 503)
 _HEADERS = {
