@@ -24,8 +24,8 @@ _PAUSE_SECONDS = 0.002
 """Between two answers of the loop: about as many a second as one processor serves of the tiny base."""
 _BACKLOG = 20_000
 _TURNS, _TURN, _WARM = 30, 200, 100
-"""A turn is about a second, so that ours delivers its rows ten times within its own."""
-_REST_SECONDS = 0.15
+"""A turn is about a second, so that ours delivers its rows four times within its own."""
+_REST_SECONDS = 0.8
 """Before each turn: ours has delivered its last rows by then, so that nobody else pays for that."""
 _SERVICES = {
     "bare_bentoml": "benchmarks.bare_service:Service",
@@ -48,49 +48,53 @@ def measure() -> dict[str, Any]:
 
 
 def on_the_loop(root: Path) -> dict[str, float]:
-    """Milliseconds that the event loop spends on an answer's arm, counters and row, while a thread delivers rows."""
+    """Milliseconds that the event loop spends on an answer's arm, counters and row, while rows are delivered."""
     from ft_assets.serving import metrics
+    from ft_assets.serving.companion import Companion
     from ft_assets.serving.recording import Recorder
     from ft_assets.serving.routes import take_picture
     from ft_assets.storage.home import Home
 
     home = Home(root)
-    picture, recorder = take_picture(home), Recorder(home)
+    picture = take_picture(home)
 
-    def one(number: int) -> None:
+    def one(recorder: Recorder, number: int) -> None:
         picture.choose("base", f"user-{number}")
         metrics.count("base", "ok", 100, 24)
         metrics.observe("base", 1.0, 0.1)
         recorder.record(_interaction(number))
 
     async def all_of_them() -> list[float]:
-        delivering = asyncio.create_task(recorder.keep_delivering())
+        companion = Companion(home, lambda report: recorder.heard(report))
+        recorder = Recorder(home, companion)
+        companion.start()
         times = []
         for number in range(_CALLS):
-            times.append(_seconds(lambda number=number: one(number)))
+            times.append(_seconds(lambda number=number: one(recorder, number)))
             await asyncio.sleep(_PAUSE_SECONDS)
-        delivering.cancel()
+        recorder.close()
+        await companion.close()
         return times
 
     times = asyncio.run(all_of_them())
-    recorder.close()
     assert _rows(home) == _CALLS, "every row arrives"
     return _quantiles(times)
 
 
 def delivered_rows(root: Path) -> float:
     """Rows a second from the journal to the database, of a backlog."""
-    from ft_assets.serving.recording import Recorder
+    from ft_assets.serving.deliverer import Deliverer
+    from ft_assets.serving.recording import keep_answer
     from ft_assets.storage.home import Home
 
     home = Home(root)
     home.database  # noqa: B018 (migrated before the clock starts)
-    recorder = Recorder(home)
+    deliverer = Deliverer(home)
     for number in range(_BACKLOG):
-        recorder.record(_interaction(number))
-    seconds = _seconds(recorder.deliver)
+        keep_answer(deliverer.journal, _interaction(number))
+    seconds = _seconds(deliverer.deliver)
     assert _rows(home) == _BACKLOG, "every row arrives"
-    recorder.close()
+    deliverer.close()
     return round(_BACKLOG / seconds)
 
 

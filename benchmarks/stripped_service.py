@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from ft_assets.serving import metrics
+from ft_assets.serving.companion import Companion
 from ft_assets.serving.recording import Recorder
 from ft_assets.serving.routes import Choice, Picture, Routes
 from ft_assets.serving.service import Service
@@ -31,5 +32,5 @@ async def _for_ever(_: Any) -> None:
 Picture.choose = _chosen_once
 Routes.keep_fresh = _for_ever
 Recorder.record = _nothing
-Recorder.keep_delivering = _for_ever
+Companion.start = _nothing
 metrics.count = metrics.observe = _nothing

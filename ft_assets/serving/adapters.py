@@ -11,10 +11,10 @@ from typing import Any
 
 from ft_assets.errors import Refused
 from ft_assets.serving.backend import Backend
+from ft_assets.serving.deliverer import SILENT_SECONDS
 from ft_assets.serving.limits import Limits
 from ft_assets.serving.metrics import ADAPTERS
 from ft_assets.serving.proof import check_proof
-from ft_assets.serving.recording import SILENT_SECONDS
 from ft_assets.storage.home import Home
 from ft_assets.storage.postgres import heard_within
 from ft_assets.storage.releases import Release

@@ -164,9 +164,7 @@ class Server:
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            "FT_ASSETS_HOME": self._home.root,
-            "FT_ASSETS_SCRATCH": str(self._home.scratch),
-            "FT_ASSETS_DATABASE_URL": self._home.database_url,
+            **self._home.environment(),
             "FT_ASSETS_BASE": self._base_digest,
             "FT_ASSETS_LAUNCHER": str(os.getpid()),
             "BENTOML_DO_NOT_TRACK": "True",

@@ -14,10 +14,10 @@ from starlette.routing import Route
 
 from ft_assets.errors import FtAssetsError
 from ft_assets.serving.access import caller_of
+from ft_assets.serving.deliverer import SILENT_SECONDS
 from ft_assets.serving.live import live_figures
 from ft_assets.serving.live_page import HEADERS, live_page
 from ft_assets.serving.problems import ApiProblem
-from ft_assets.serving.recording import SILENT_SECONDS
 from ft_assets.storage.postgres import heard_within
 
 if TYPE_CHECKING:  # see app.py

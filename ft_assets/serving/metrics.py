@@ -7,7 +7,7 @@ that anybody ever asked for.
 
 import os
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # read when prometheus_client is imported
 
@@ -65,3 +65,31 @@ def observe(address: str, seconds: float, first_token_seconds: float | None) -> 
 def _of(metric: Metric, *labels: str) -> Metric:
     """What `labels` gives, found faster: it takes a lock and checks names each time."""
     return metric.labels(*labels)
+
+
+Counted = dict[tuple[str, ...], float]
+_BESIDE = {"recording_failures": RECORDING_FAILURES, "feedback": FEEDBACK, "journal_bytes": JOURNAL}
+"""What a server's companion counts, for the server's page."""
+
+
+def counted() -> list[list[Any]]:
+    """What this process has counted, for another's `add`: names, labels and values."""
+    families = [(name, family) for name, metric in _BESIDE.items() for family in metric.collect()]
+    return [
+        [[name, *sample.labels.values()], sample.value]
+        for name, family in families
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    ]
+
+
+def add(told: list[list[Any]], before: Counted) -> Counted:
+    """Add what another process has counted since `before`; returns what it has counted now."""
+    now = {tuple(key): value for key, value in told}
+    for (name, *labels), value in now.items():
+        metric = _BESIDE[name].labels(*labels) if labels else _BESIDE[name]
+        if isinstance(metric, Gauge):
+            metric.set(value)
+        else:
+            metric.inc(value - before.get((name, *labels), 0.0))
+    return now

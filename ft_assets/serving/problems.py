@@ -69,4 +69,9 @@ async def answer_problem(_: Request, problem: Exception) -> Response:
 
 async def answer_crash(_: Request, _error: Exception) -> Response:
     """Starlette's handler of what nobody foresaw; the traceback goes to the log, never to the caller."""
-    return ApiProblem(500, "the server failed; its log says why", code="internal_error").response()
+    return crash().response()
+
+
+def crash() -> ApiProblem:
+    """What nobody foresaw; the log says more."""
+    return ApiProblem(500, "the server failed; its log says why", code="internal_error")

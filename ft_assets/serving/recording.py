@@ -1,60 +1,30 @@
 """One row for every answer, and one for every piece of feedback, whether the database is there or not.
 
-An answer's row is a line in this process's journal before the answer ends, which costs some tens of microseconds; a
-thread brings what the journal holds to the database about a tenth of a second later, many rows in one transaction.
-While the database is away or locked, rows wait on disk. Each arrives exactly once, because both tables refuse a second
-row of the same id, and in the order in which this server answered.
+An answer's row is a line in this process's journal before the answer ends, which costs some tens of microseconds. The
+server's companion delivers what the journal holds, in a process of its own: beside the engine, in one interpreter, it
+would hold up every answer of that moment.
 
-A server that is killed loses nothing: the next one of the same home delivers what it left. A power cut loses what was
-not yet synced: rows of the last tenth of a second, or of up to `AWAY_SECONDS` while the database is away or slow. It
-loses no feedback whose sender was answered.
+A server that is killed loses nothing: its companion, or that of another server of the same home, delivers what it left.
+A power cut loses what was not yet synced: rows of the last half second, or of up to `AWAY_SECONDS` while the
+database is away or slow. It loses no feedback whose sender was answered.
 """
 
 import asyncio
-import errno
 import logging
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from ft_assets.serving.delivery import deliver_rows, give_up, is_of_a_row, why
-from ft_assets.serving.feedback import UNKNOWN, Feedback, store_feedback
-from ft_assets.serving.metrics import JOURNAL
+from ft_assets.serving.companion import Companion, Report
+from ft_assets.serving.deliverer import JOURNALS, keep_feedback
+from ft_assets.serving.delivery import give_up
+from ft_assets.serving.feedback import Feedback
 from ft_assets.serving.problems import ApiProblem
 from ft_assets.storage.home import Home
-from ft_assets.storage.journal import Journal, batches
-from ft_assets.storage.postgres import heard_within
+from ft_assets.storage.journal import Journal
 
 log = logging.getLogger(__name__)
-
-DELIVERY_SECONDS = 0.1
-"""Between two deliveries; the rows of that time share a transaction. Each takes about two milliseconds, which answers
-of that moment feel: docs/serving.md says how much."""
-AWAY_SECONDS = 2.0
-"""Between two tries, once the database has been away for a while."""
-ADOPT_SECONDS = 0.5
-"""Between two looks for what servers that ended have left."""
-LOCK_SECONDS = 1.0
-"""How long the writer waits for a locked database before it takes it to be away."""
-AWAY_LOCK_SECONDS = 0.1
-"""Less patience from then on: whether it is back can be asked again."""
-SILENT_SECONDS = 10.0
-"""How long the writer waits for a word of a Postgres that hangs. Its transaction may be committed all the same, and
-is tried again: nothing arrives twice."""
-FEEDBACK_SECONDS = 2.0
-"""How long feedback waits for the writer before it is kept on disk. Longer than for a lock."""
-CLOSE_SECONDS = 3.0
-"""The same for a server that ends."""
-FILES_AT_ONCE = 20
-"""Of a backlog, before feedback gets a turn."""
-UNKNOWN_SECONDS = 1.0
-"""How long feedback waits for its answer's row, where that may be on its way from another server."""
-LATE_SECONDS = 10.0
-"""The same for feedback that waited on disk, from when the database is back."""
 
 
 @dataclass(frozen=True)
@@ -81,26 +51,23 @@ class Interaction:
 
 
 class Recorder:
-    """Keeps what happened. Several servers of one home have a journal each."""
+    """Keeps what happened. Several servers of one home have a journal each.
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
-        self._journal = Journal(home.scratch / "serving" / "journal")
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
-        # Waits for the disk alone, while the writer may wait for the database.
-        self._keeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keeper")
-        self._syncing = threading.Lock()  # the journal's `sync` must not run beside its `seal`
-        self._pause = DELIVERY_SECONDS
-        self._behind = False  # rows wait on disk for longer than a turn, so feedback waits there too
-        self._back_at = time.monotonic()
+    Args:
+        home: the installation.
+        companion: gets what is kept here, and delivers it.
+    """
+
+    def __init__(self, home: Home, companion: Companion) -> None:
+        self._journal = Journal(home.scratch / JOURNALS)
+        self._companion = companion
+        self._heir: str | None = None  # name of the companion's journal
+        self._behind = False
+        self._keeping = threading.Lock()  # the journal's `sync` must not run beside its `hand_over`
 
     def record(self, interaction: Interaction) -> None:
         """Keep the row of an answer. Never raises, and waits for no database and no other thread's work."""
-        row = {**vars(interaction), "created_at": interaction.created_at.isoformat()}
-        try:
-            self._journal.append({"table": "interactions", **row})
-        except Exception as error:
-            give_up(row, error)
+        keep_answer(self._journal, interaction)
 
     async def feedback(self, feedback: Feedback) -> bool | None:
         """Store feedback: True if this call made the row, False if it was there, None if it waits on disk.
@@ -108,140 +75,43 @@ class Recorder:
         Raises:
             ApiProblem: see `insert_feedback`; 503, it could not be kept at all.
         """
-        made = await self._stored(feedback)
-        if made is None:
-            await asyncio.wrap_future(self._keeper.submit(self._keep, feedback))
-        return made
+        if not self._behind:  # else it waits as well, and so may its answer, which may be here
+            self._hand_over()
+        told = await self._companion.ask(feedback.as_json())
+        if told is None:  # it may be stored all the same, and is not stored again then
+            return await asyncio.to_thread(self._keep, feedback)
+        if told["problem"]:
+            raise ApiProblem(**told["problem"])
+        return told["made"]
 
-    async def keep_delivering(self) -> None:
-        """Deliver what this server keeps, and what servers that ended have left, until cancelled."""
-        looked = float("-inf")
-        while True:
-            look = time.monotonic() - looked > ADOPT_SECONDS
-            if look:
-                looked = time.monotonic()
-            if look or self._behind or not self._journal.empty:
-                await asyncio.wrap_future(self._writer.submit(self.deliver, look))
-            await asyncio.sleep(self._pause)
-
-    def deliver(self, adopt: bool = False) -> None:
-        """Deliver rows, the oldest first, as far as the database takes them.
-
-        Args:
-            adopt: also those of servers that ended.
-        """
-        try:
-            if adopt:
-                self._journal.adopt()
-            with self._syncing:
-                self._journal.seal()
-            files = self._journal.waiting()
-            JOURNAL.set(sum(file.stat().st_size for file in files))
-            with heard_within(SILENT_SECONDS):
-                for file in files[:FILES_AT_ONCE]:
-                    self._deliver_file(file)
-        except Exception as error:
-            self._note_away(error)
-        else:
-            self._note_back(more=len(files) > FILES_AT_ONCE)
+    def heard(self, report: Report) -> None:
+        """The companion has delivered what it had, and can do with more."""
+        self._heir, self._behind = report["journal"], report["behind"]
+        self._hand_over()
 
     def close(self) -> None:
-        """Deliver what can be delivered; the rest stays on disk for the next server."""
-        self._keeper.shutdown(wait=True)
-        hangs = wait([self._writer.submit(self.deliver)], CLOSE_SECONDS).not_done
-        self._writer.shutdown(wait=not hangs, cancel_futures=True)
-        if hangs:  # the writer still has the journal, which is free once the process has ended
-            log.warning("the database is slow or hangs; what waits on disk is for the next server to deliver")
-        else:
-            self._journal.close()
+        """Hand over what is left; what cannot be is for the next server."""
+        self._hand_over()
+        self._journal.close()
 
-    async def _stored(self, feedback: Feedback) -> bool | None:
-        """Store feedback, whose answer's row may be on its way; None: the database is away.
-
-        Raises:
-            ApiProblem: see `insert_feedback`.
-        """
-        began, pause = time.monotonic(), DELIVERY_SECONDS / 4
-        while True:
-            may_come = self._may_come(feedback, began)  # asked first: the answer may arrive while we look
-            try:
-                return await self._ask_writer(feedback)
-            except ApiProblem as problem:
-                if problem.code != UNKNOWN or not may_come or time.monotonic() - began > UNKNOWN_SECONDS:
-                    raise
-            await asyncio.sleep(pause)
-            pause *= 2
-
-    async def _ask_writer(self, feedback: Feedback) -> bool | None:
-        if self._behind:  # known without the writer, who may be waiting for a database that hangs
-            return None
+    def _hand_over(self) -> None:
+        if self._heir is None or not self._keeping.acquire(blocking=False):
+            return  # the next turn will do
         try:
-            async with asyncio.timeout(FEEDBACK_SECONDS):
-                return await asyncio.wrap_future(self._writer.submit(self._store, feedback))
-        except TimeoutError:  # it may be stored all the same, and is not stored again then
-            silence = f"the database has not answered for {FEEDBACK_SECONDS:g} s"
-            self._note_away(TimeoutError(errno.ETIMEDOUT, silence))
-            return None
-
-    def _store(self, feedback: Feedback) -> bool | None:
-        if not self._behind:
-            self.deliver()  # its answer may be among what waits
-        if self._behind:
-            return None
-        try:
-            with heard_within(SILENT_SECONDS):
-                return store_feedback(self._home, feedback, LOCK_SECONDS)
-        except Exception as error:
-            if isinstance(error, ApiProblem) or is_of_a_row(error):
-                raise
-            self._note_away(error)
-        return None
+            self._journal.hand_over(self._heir)
+        except OSError as error:
+            log.warning("rows wait on disk, and are handed over later: %s", error.strerror)
+        finally:
+            self._keeping.release()
 
     def _keep(self, feedback: Feedback) -> None:
-        row = {"table": "feedback", **feedback.as_json()}
-        try:
-            with self._syncing:
-                self._journal.append(row)
-                self._journal.sync()
-        except OSError as error:
-            give_up(row, error)
-            message = "the feedback could not be kept; send it again"
-            raise ApiProblem(503, message, code="not_stored") from error
+        keep_feedback(self._journal, feedback, self._keeping)
 
-    def _deliver_file(self, file: Path) -> None:
-        patience = AWAY_LOCK_SECONDS if self._behind else LOCK_SECONDS
-        waits = False
-        for rows in batches(file):
-            for given, problem in deliver_rows(self._home, rows, patience):
-                # It waited on disk, as its answer may still do, in another file.
-                if self._may_come(given, self._back_at, file):
-                    self._journal.append({"table": "feedback", **given.as_json()})
-                    waits = True
-                else:
-                    give_up({"inference_id": given.inference_id}, problem)
-        if waits:  # its sender was told that it is kept
-            with self._syncing:
-                self._journal.sync()
-        file.unlink()
 
-    def _may_come(self, given: Feedback, since: float, beside: Path | None = None) -> bool:
-        """Whether the row of its answer may be on its way.
-
-        On this machine it lies in a file that is there to be seen. A server on another shares no SQLite file with us,
-        and is given `LATE_SECONDS`.
-        """
-        if self._journal.holds(given.received_at.timestamp(), beside):
-            return True
-        alone = self._home.database_url.startswith("sqlite")
-        return not alone and time.monotonic() - since < LATE_SECONDS
-
-    def _note_away(self, error: Exception) -> None:
-        if not self._behind:
-            log.warning("rows wait on disk, and are delivered later: %s", why(error))
-        self._behind, self._pause = True, min(2 * self._pause, AWAY_SECONDS)
-
-    def _note_back(self, more: bool) -> None:
-        if self._behind and not more:
-            log.info("the database takes rows again, and none waits any more")
-            self._back_at = time.monotonic()
-        self._behind, self._pause = more, DELIVERY_SECONDS
+def keep_answer(journal: Journal, interaction: Interaction) -> None:
+    """Append the row of an answer to a journal, or say that it is lost."""
+    row = {**vars(interaction), "created_at": interaction.created_at.isoformat()}
+    try:
+        journal.append({"table": "interactions", **row})
+    except Exception as error:
+        give_up(row, error)

@@ -8,8 +8,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,18 +17,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from ft_assets.errors import FtAssetsError
 from ft_assets.recipe import Serving
 from ft_assets.registry.ledger import BASE
-from ft_assets.registry.routing import OPEN_STATES, Arm, Route, choose, route
+from ft_assets.registry.routing import Arm, Route, choose, route
+from ft_assets.serving.deliverer import SILENT_SECONDS
 from ft_assets.serving.keys import ApiKey, active_keys, ever_keyed
 from ft_assets.serving.problems import MAX_SHOWN, ApiProblem
-from ft_assets.serving.recording import SILENT_SECONDS
+from ft_assets.serving.stamp import take_stamp
 from ft_assets.storage.home import Home
 from ft_assets.storage.postgres import heard_within
 from ft_assets.storage.releases import Release, list_releases
-from ft_assets.storage.tables import api_keys, batches, candidates, promotion_ledger, releases, rollouts
+from ft_assets.storage.tables import batches, candidates, promotion_ledger, releases
 
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 0.5
+SEEN_SECONDS = 1.0
+"""How long what the companion has seen is believed."""
 WHOLE_SECONDS = 10.0
 """How long a picture may last that nothing seems to have changed: what no stamp shows (a copy of the database that was
 put in its place, a key's scopes changed by hand) is followed by then."""
@@ -141,32 +144,8 @@ def take_picture(home: Home) -> Picture:
     return Picture(models, known, active_keys(home), ever_keyed(home))
 
 
-def take_stamp(home: Home) -> list[dict[str, Any]]:
-    """What changes when a picture does, by one query in a fraction of its time.
-
-    The tables that it counts are only added to, but for keys, which are also revoked; of rollouts it has whatever
-    `route` reads.
-    """
-    return home.database.rows(_STAMP)
-
-
-def _stamp() -> sa.Select[*tuple[Any, ...]]:
-    tables = (batches, candidates, releases, promotion_ledger, api_keys)
-    counts = [
-        sa.select(sa.func.count()).select_from(table).scalar_subquery().label(table.name) for table in tables
-    ]
-    revoked = sa.select(sa.func.count(api_keys.c.revoked_at)).scalar_subquery().label("revoked")
-    counted = sa.select(*counts, revoked).subquery()
-    shares = [rollouts.c[name] for name in ("id", "model", "challenger", "weight", "salt")]
-    going = counted.outerjoin(rollouts, rollouts.c.state.in_(OPEN_STATES))
-    return sa.select(counted, *shares).select_from(going).order_by(rollouts.c.id)
-
-
-_STAMP = _stamp()
-
-
 class Routes:
-    """The latest picture: every `REFRESH_SECONDS` it is seen whether it is still true.
+    """The latest picture: every `REFRESH_SECONDS` it is seen whether it is still true, here or by the companion.
 
     Args:
         home: whose database is read.
@@ -178,8 +157,9 @@ class Routes:
         self._home = home
         self._changed = changed
         self._reachable = True
-        self._stamp: list[dict[str, Any]] = []
-        self._taken_at = float("-inf")
+        self._stamp: str | None = None
+        self._taken_at = self._seen_at = float("-inf")
+        self._news = asyncio.Event()
 
     @property
     def known(self) -> bool:
@@ -215,21 +195,40 @@ class Routes:
     @heard_within(SILENT_SECONDS)
     def _latest(self) -> Picture:
         stamp = take_stamp(self._home)  # before the picture: what changes in between is seen next time
-        fresh = time.monotonic() - self._taken_at < WHOLE_SECONDS
-        if self._picture is not None and fresh and stamp == self._stamp:
+        if self._picture is not None and self._young and stamp == self._stamp:
             return self._picture
         picture = take_picture(self._home)
         self._stamp, self._taken_at = stamp, time.monotonic()
         return picture
 
+    def heard(self, stamp: str) -> None:
+        """The companion has looked: it has seen this stamp."""
+        if stamp == self._stamp:
+            self._seen_at = time.monotonic()
+        else:
+            self._news.set()
+
     async def keep_fresh(self) -> None:
         """Refresh until cancelled; no failure ends it."""
         while True:
-            await asyncio.sleep(REFRESH_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), REFRESH_SECONDS)
             try:
-                await self.refresh()
+                await self._follow()
             except Exception:
                 log.exception("refreshing the routing failed; it is tried again")
+
+    async def _follow(self) -> None:
+        seen = time.monotonic() - self._seen_at < SEEN_SECONDS
+        if self._picture is not None and self._young and seen and not self._news.is_set():
+            self._changed(self._picture)
+            return
+        self._news.clear()
+        await self.refresh()
+
+    @property
+    def _young(self) -> bool:
+        return time.monotonic() - self._taken_at < WHOLE_SECONDS
 
 
 def _no_picture() -> ApiProblem:

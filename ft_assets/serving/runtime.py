@@ -13,6 +13,7 @@ from ft_assets.serving.adapters import Adapters
 from ft_assets.serving.answers import Answerer
 from ft_assets.serving.backend import Backend
 from ft_assets.serving.chat import Chat
+from ft_assets.serving.companion import Companion, Report
 from ft_assets.serving.engine import EngineThread
 from ft_assets.serving.limits import VLLM_ENV, Limits, read_limits
 from ft_assets.serving.prompts import Prompts
@@ -42,7 +43,8 @@ class Runtime:
         self.prompts = prompts
         self.adapters = Adapters(home, engine, base_digest, limits.adapter_bytes)
         self.routes = Routes(home, self._follow)
-        self.recorder = Recorder(home)
+        self.companion = Companion(home, self._heard)
+        self.recorder = Recorder(home, self.companion)
         self.answerer = Answerer(engine, self.adapters, self.routes, self.recorder)
         self.chat = Chat(self.users, self.routes, prompts, self.answerer, limits.body_bytes)
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,10 +70,8 @@ class Runtime:
         runtime = cls(home, await _engine(base, limits, prompts), prompts, digest, limits)
         await runtime.routes.refresh()
         await runtime.adapters.settled()
-        runtime._tasks = [
-            asyncio.create_task(runtime.routes.keep_fresh()),
-            asyncio.create_task(runtime.recorder.keep_delivering()),
-        ]
+        runtime.companion.start()
+        runtime._tasks = [asyncio.create_task(runtime.routes.keep_fresh())]
         if launcher := os.environ.get(LAUNCHER_ENV):
             runtime._tasks.append(asyncio.create_task(_end_with(int(launcher))))
         return runtime
@@ -93,8 +93,14 @@ class Runtime:
         await self.engine.stop()
         await self.answerer.finish()
         await asyncio.to_thread(self.recorder.close)
+        await self.companion.close()
         self.prompts.close()
         await asyncio.to_thread(traces.tear_down)
+
+    def _heard(self, report: Report) -> None:
+        self.recorder.heard(report)
+        if report["stamp"] is not None:
+            self.routes.heard(report["stamp"])
 
     def _follow(self, picture: Picture) -> None:
         self.engine.max_batch = picture.max_batch()

@@ -59,6 +59,14 @@ class Home:
         """Where the operational database is."""
         return os.environ.get("FT_ASSETS_DATABASE_URL") or f"sqlite:///{self.scratch / 'ft_assets.db'}"
 
+    def environment(self) -> dict[str, str]:
+        """What makes another process use the same."""
+        return {
+            "FT_ASSETS_HOME": self.root,
+            "FT_ASSETS_SCRATCH": str(self.scratch),
+            "FT_ASSETS_DATABASE_URL": self.database_url,
+        }
+
     def key(self, purpose: str) -> bytes:
         """32 secret bytes for one purpose (signing, ledger, user ids), derived from the instance secret."""
         return hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()

@@ -25,15 +25,16 @@ from ft_assets.bases.base_models import prepare_base
 from ft_assets.recipe import Base
 from ft_assets.registry.ledger import latest_entry
 from ft_assets.registry.rollback import rollback
-from ft_assets.serving import recording
+from ft_assets.serving import deliverer as deliverer_module
+from ft_assets.serving.deliverer import FEEDBACK_SECONDS, Deliverer
 from ft_assets.serving.launch import STOP_SECONDS, Server
-from ft_assets.serving.recording import FEEDBACK_SECONDS, Recorder
+from ft_assets.serving.recording import keep_answer
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import feedback, interactions
 from ft_assets_tests.postgres import PROGRAMS, Postgres, fresh_database
 from ft_assets_tests.serving.conftest import PROMPT, TINY, until
 from ft_assets_tests.serving.factory import make_adapter, promote, release_adapter
-from ft_assets_tests.serving.test_recording import interaction, thumb
+from ft_assets_tests.serving.test_deliverer import interaction, thumb
 
 pytestmark = [
     pytest.mark.slow,
@@ -120,25 +121,25 @@ def test_answers_go_on_and_every_row_arrives_once(home: Home, postgres: Postgres
 def test_what_was_committed_while_it_hung_is_not_stored_again(
     home: Home, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "SILENT_SECONDS", 1.0)
-    monkeypatch.setattr(recording, "FEEDBACK_SECONDS", 0.5)
-    recorder = Recorder(home)
-    recorder.record(interaction())
-    recorder.deliver()
+    monkeypatch.setattr(deliverer_module, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(deliverer_module, "FEEDBACK_SECONDS", 0.5)
+    deliverer = Deliverer(home)
+    keep_answer(deliverer.journal, interaction())
+    deliverer.deliver()
     with ExitStack() as frozen:
 
         def freeze(_: sa.Connection) -> None:  # just before the row is committed
             frozen.enter_context(postgres.hanging())
 
         event.listen(home.database.engine, "commit", freeze)
-        assert asyncio.run(recorder.feedback(thumb("chat-1"))) is None
+        assert asyncio.run(deliverer.feedback(thumb("chat-1"))) is None
         event.remove(home.database.engine, "commit", freeze)
-        recorder._writer.submit(lambda: None).result(20)  # the writer has given up
+        deliverer._writer.submit(lambda: None).result(20)  # the writer has given up
     until(lambda: _kept(home, feedback))
-    recorder.deliver()
+    deliverer.deliver()
     assert _kept(home, feedback) == ["chat-1"]
-    assert recorder._journal.waiting() == []
-    recorder.close()
+    assert deliverer.journal.waiting() == []
+    deliverer.close()
 
 
 @pytest.mark.timeout(120)

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from ft_assets.bases.base_models import prepare_base
 from ft_assets.recipe import Base
+from ft_assets.serving.deliverer import LOCK_SECONDS
 from ft_assets.serving.launch import Server
-from ft_assets.serving.recording import LOCK_SECONDS
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import feedback, interactions
 from ft_assets_tests.postgres import about_sqlite

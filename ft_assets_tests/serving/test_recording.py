@@ -1,348 +1,225 @@
-"""Recording must never cost an answer, every row arrives once, and a log must never hold what users said."""
+"""What a server keeps reaches the database through its companion, whatever happens to either process."""
 
 import asyncio
-import logging
 import os
-import resource
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
+import psutil
 import pytest
-import sqlalchemy as sa
 
-from ft_assets.serving import recording
-from ft_assets.serving.feedback import Feedback
-from ft_assets.serving.metrics import RECORDING_FAILURES
+from ft_assets.serving import companion as module
+from ft_assets.serving.companion import Companion, Report
+from ft_assets.serving.metrics import FEEDBACK
 from ft_assets.serving.problems import ApiProblem
-from ft_assets.serving.recording import Interaction, Recorder
+from ft_assets.serving.recording import Recorder
 from ft_assets.storage.home import Home
-from ft_assets.storage.tables import feedback, interactions
+from ft_assets_tests.serving.conftest import until
+from ft_assets_tests.serving.test_deliverer import failures, interaction, recorded, said, thumb
+
+KILLED_SERVER = """
+import asyncio, os, signal, sys
+from ft_assets.serving.companion import Companion
+from ft_assets.serving.recording import Recorder
+from ft_assets.storage.home import Home
+from ft_assets_tests.serving.test_deliverer import interaction
+
+async def serve():
+    told = asyncio.Event()
+    companion = Companion(Home(), lambda _: told.set())
+    recorder = Recorder(Home(), companion)
+    companion.start()
+    await told.wait()
+    for number in range(20):
+        recorder.record(interaction(f"chat-{number}"))
+    print(companion._process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(serve())
+"""
 
 
-def interaction(name: str = "chat-1", **more: Any) -> Interaction:
-    row: dict[str, Any] = {
-        "inference_id": name,
-        "model": "m",
-        "address": "base",
-        "rollout": None,
-        "user": "0" * 64,
-        "messages": [{"role": "user", "content": "a secret of the user"}],
-        "answer": "hello",
-        "slice": "default",
-        "prompt_tokens": 3,
-        "answer_tokens": 2,
-        "latency_ms": 1.5,
-        "error": None,
-        "created_at": datetime.now(UTC),
-    }
-    return Interaction(**{**row, **more})
+class Serving:
+    """The part of a server that records: what it is, and what its companion said."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.reports: list[Report] = []
+        self.companion = Companion(home, self._heard)
+        self.recorder = Recorder(home, self.companion)
+
+    @property
+    def pid(self) -> int:
+        """The companion's process, which may be another one later."""
+        assert self.companion._process is not None
+        return self.companion._process.pid
+
+    async def reported(self) -> None:
+        """Return after the companion's next report."""
+        seen = len(self.reports)
+        await eventually(lambda: len(self.reports) > seen)
+
+    def _heard(self, report: Report) -> None:
+        self.reports.append(report)
+        self.recorder.heard(report)
 
 
-def thumb(about: str) -> Feedback:
-    said = {"inference_id": about, "kind": "thumb", "value": "up", "idempotency_key": f"on-{about}"}
-    by = {"author": None, "api_key": None, "any_answer": True, "received_at": datetime.now(UTC)}
-    return Feedback(**said, **by)
-
-
-def recorded(home: Home) -> list[str]:
-    """Ids of all answers in the database, in the order in which they arrived."""
-    arrival = sa.text("rowid" if on_sqlite(home) else "ctid")
-    query = sa.select(interactions.c.inference_id).order_by(arrival)
-    return [row["inference_id"] for row in home.database.rows(query)]
-
-
-def on_sqlite(home: Home) -> bool:
-    return home.database.engine.dialect.name == "sqlite"
-
-
-def said(home: Home) -> list[str]:
-    """Ids of all answers that feedback is about."""
-    return [row["inference_id"] for row in home.database.rows(sa.select(feedback.c.inference_id))]
-
-
-def failures() -> float:
-    return RECORDING_FAILURES._value.get()
-
-
-@contextmanager
-def away(home: Home) -> Iterator[None]:
-    """A database without its tables."""
-    with home.database.write() as connection:
-        connection.execute(sa.text("ALTER TABLE interactions RENAME TO gone"))
-    yield
-    with home.database.write() as connection:
-        connection.execute(sa.text("ALTER TABLE gone RENAME TO interactions"))
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """The operating system refuses to let this process's files grow."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+@asynccontextmanager
+async def serving(home: Home) -> AsyncIterator[Serving]:
+    both = Serving(home)
+    both.companion.start()
     try:
-        yield
+        async with asyncio.timeout(60):
+            yield both
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        both.recorder.close()
+        await both.companion.close()
 
 
-@pytest.fixture
-def recorder(home: Home) -> Iterator[Recorder]:
-    made = Recorder(home)
-    yield made
-    made.close()
+async def eventually(true: Callable[[], object]) -> None:
+    while not true():
+        await asyncio.sleep(0.01)
 
 
-def test_a_row_arrives_with_all_that_it_says(home: Home, recorder: Recorder):
-    given = interaction(shadow=True, pair="chat-0", api_key="key", error="broken")
-    recorder.record(given)
-    recorder.deliver()
-    assert home.database.row(sa.select(interactions)) == vars(given)
+def journal(home: Home) -> list[Path]:
+    return list((home.scratch / "serving" / "journal").iterdir())
 
 
-def test_recording_waits_for_no_database_and_rows_arrive_once_and_in_order(
-    home: Home, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(recording, "LOCK_SECONDS", 0.01)
-    monkeypatch.setattr(recording, "AWAY_LOCK_SECONDS", 0.01)
-    names = [f"chat-{number}" for number in range(300)]
-    recorder.deliver()
+def test_rows_arrive_in_order_while_it_runs_and_the_last_ones_when_it_ends(home: Home):
+    async def scenario() -> int:
+        async with serving(home) as both:
+            for number in range(50):
+                both.recorder.record(interaction(f"chat-{number}"))
+            await eventually(lambda: len(recorded(home)) == 50)
+            both.recorder.record(interaction("chat-50"))
+            return both.pid
 
-    async def load() -> float:
-        slowest = 0.0
-        for name in names:
-            began = time.perf_counter()
-            recorder.record(interaction(name))
-            slowest = max(slowest, time.perf_counter() - began)
-            await asyncio.sleep(0)
-        return slowest
+    pid = asyncio.run(scenario())
+    assert recorded(home) == [f"chat-{number}" for number in range(51)]
+    assert not psutil.pid_exists(pid)
+    assert journal(home) == []
+
+
+def test_feedback_finds_the_answer_of_that_moment_is_stored_once_and_is_counted(home: Home):
+    before = FEEDBACK.labels("base", "thumb")._value.get()
 
     async def scenario() -> None:
-        delivering = asyncio.create_task(recorder.keep_delivering())
-        with home.database.write() as holder:
-            if not on_sqlite(home):
-                holder.execute(sa.text("LOCK TABLE interactions IN EXCLUSIVE MODE"))
-            assert await load() < 0.5
-            await asyncio.to_thread(recorder._writer.submit(recorder.deliver).result)
-            assert recorded(home) == []
-        while len(recorded(home)) < len(names):
-            await asyncio.sleep(0.01)
-        delivering.cancel()
-
-    asyncio.run(asyncio.wait_for(scenario(), 20))
-    assert recorded(home) == names
-
-
-def test_what_waits_is_delivered_again_after_a_crash_and_is_there_once(
-    home: Home, recorder: Recorder, caplog: pytest.LogCaptureFixture
-):
-    caplog.set_level(logging.DEBUG)
-    with away(home):
-        for name in ("chat-1", "chat-2"):
-            recorder.record(interaction(name))
-        assert asyncio.run(recorder.feedback(thumb("chat-2"))) is None
-        kept = {file: file.read_bytes() for file in recorder._journal.waiting()}
-    recorder.deliver()
-    assert recorder._journal.waiting() == []
-    for file, content in kept.items():  # as if it had crashed before it forgot them
-        file.write_bytes(content)
-    recorder.record(interaction("chat-3"))
-    recorder.deliver()
-    assert recorded(home) == ["chat-1", "chat-2", "chat-3"]
-    assert said(home) == ["chat-2"]
-    assert "delivered later: no such table" in caplog.text or not on_sqlite(home)
-    assert "takes rows again" in caplog.text
-    assert "secret" not in caplog.text
-
-
-@pytest.mark.parametrize("poison", [{"slice": None}, {"prompt_tokens": 2**70}, {"answer": "\ud800"}])
-def test_a_row_that_no_database_takes_keeps_no_other_waiting(
-    home: Home, recorder: Recorder, caplog: pytest.LogCaptureFixture, poison: dict[str, Any]
-):
-    before = failures()
-    for number in range(9):
-        recorder.record(interaction(f"chat-{number}", **(poison if number == 4 else {})))
-    recorder.deliver()
-    assert recorded(home) == [f"chat-{number}" for number in range(9) if number != 4]
-    assert failures() == before + 1
-    assert "what belongs to chat-4 was not recorded" in caplog.text
-    assert "secret" not in caplog.text
-
-
-@pytest.mark.parametrize("line", [b"7\n", b'{"table": "interactions"}\n', b"{}\n", b'{"half a li'])
-def test_a_line_that_is_no_row_is_left_out(home: Home, recorder: Recorder, line: bytes):
-    recorder.record(interaction())
-    recorder._journal.seal()
-    (file,) = recorder._journal.waiting()
-    file.write_bytes(line + b"\n" + file.read_bytes() + line)
-    recorder.deliver()
-    assert recorded(home) == ["chat-1"]
-    assert recorder._journal.waiting() == []
-
-
-def test_a_full_disk_costs_rows_but_no_answer(
-    home: Home, recorder: Recorder, caplog: pytest.LogCaptureFixture
-):
-    recorder.record(interaction("chat-1"))
-    before = failures()
-    with away(home):
-        recorder.deliver()
-        with full_disk():
-            recorder.record(interaction("chat-2"))
+        async with serving(home) as both:
+            both.recorder.record(interaction())
+            assert await both.recorder.feedback(thumb("chat-1")) is True
+            assert await both.recorder.feedback(thumb("chat-1")) is False
             with pytest.raises(ApiProblem) as refused:
-                asyncio.run(recorder.feedback(thumb("chat-1")))
-    assert (refused.value.status, refused.value.code) == (503, "not_stored")
-    assert failures() == before + 2
-    assert "what belongs to chat-2 was not recorded: File too large" in caplog.text
-    assert "secret" not in caplog.text
-    recorder.record(interaction("chat-3"))
-    recorder.deliver()
-    assert recorded(home) == ["chat-1", "chat-3"]
+                await both.recorder.feedback(thumb("chat-of-nobody"))
+            assert (refused.value.status, refused.value.code) == (404, "unknown_inference")
+            await eventually(lambda: FEEDBACK.labels("base", "thumb")._value.get() == before + 1)
+            for _ in range(3):
+                await both.reported()
+
+    asyncio.run(scenario())
+    assert said(home) == ["chat-1"]
+    assert FEEDBACK.labels("base", "thumb")._value.get() == before + 1
 
 
-def test_a_folder_that_cannot_be_made_costs_rows_but_no_answer(home: Home):
-    (home.scratch / "serving").write_text("a file where the folder should be")
-    before, recorder = failures(), Recorder(home)
-    recorder.record(interaction())
-    recorder.close()
-    assert failures() == before + 1
-    assert recorded(home) == []
-
-
-def test_what_a_server_leaves_is_delivered_by_the_next(home: Home):
-    with away(home):
-        left = Recorder(home)
-        left.record(interaction())
-        left.close()
-    heir = Recorder(home)
+def test_what_the_companion_gives_up_is_counted_by_the_server(home: Home):
+    before = failures()
 
     async def scenario() -> None:
-        delivering = asyncio.create_task(heir.keep_delivering())
-        assert await heir.feedback(thumb("chat-1")) is not False
-        while not said(home):
-            await asyncio.sleep(0.01)
-        delivering.cancel()
+        async with serving(home) as both:
+            both.recorder.record(interaction("chat-1", prompt_tokens=2**70))
+            both.recorder.record(interaction("chat-2"))
+            await eventually(lambda: failures() == before + 1)
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
-    heir.close()
-    assert recorded(home) == ["chat-1"]
-    assert list((home.scratch / "serving" / "journal").iterdir()) == []
+    asyncio.run(scenario())
+    assert recorded(home) == ["chat-2"]
 
 
-def test_feedback_finds_an_answer_whose_row_is_still_on_its_way(home: Home, recorder: Recorder):
-    recorder.record(interaction())
-    assert asyncio.run(recorder.feedback(thumb("chat-1"))) is True
-    assert asyncio.run(recorder.feedback(thumb("chat-1"))) is False
-
-
-def test_feedback_waits_for_an_answer_that_another_server_has_just_given(home: Home, recorder: Recorder):
-    another = Recorder(home)
-    another.deliver()
-
-    async def scenario() -> bool | None:
-        another.record(interaction())
-        hearing = asyncio.create_task(recorder.feedback(thumb("chat-1")))
-        await recorder_has_looked(recorder)
-        assert not hearing.done()
-        another.deliver()
-        return await hearing
-
-    assert asyncio.run(asyncio.wait_for(scenario(), 20)) is True
-    assert said(home) == ["chat-1"]
-    another.close()
-
-
-async def recorder_has_looked(recorder: Recorder) -> None:
-    """Return once the writer's thread has done what it was given."""
-    await asyncio.sleep(0)
-    await asyncio.wrap_future(recorder._writer.submit(lambda: None))
-
-
-def test_feedback_on_an_answer_of_nobody_is_refused_at_once_or_soon(
-    home: Home, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+def test_a_companion_that_is_killed_loses_nothing_and_another_takes_its_place(
+    home: Home, caplog: pytest.LogCaptureFixture
 ):
-    def refused() -> float:
-        began = time.monotonic()
-        with pytest.raises(ApiProblem) as problem:
-            asyncio.run(recorder.feedback(thumb("chat-of-nobody")))
-        assert problem.value.status == 404
-        return time.monotonic() - began
+    async def scenario() -> None:
+        async with serving(home) as both:
+            await both.reported()
+            for turn in range(4):
+                for number in range(25):
+                    both.recorder.record(interaction(f"chat-{turn}-{number}"))
+                    await asyncio.sleep(0)
+                both.recorder._hand_over()
+                killed = both.pid
+                os.kill(killed, signal.SIGKILL)
+                assert await both.recorder.feedback(thumb(f"chat-{turn}-0")) in (None, True)
+                await eventually(lambda killed=killed: both.pid != killed and both.companion._up.is_set())
 
-    monkeypatch.setattr(recording, "UNKNOWN_SECONDS", 0.2)
-    recorder.deliver()
-    alone = refused()
-    another = Recorder(home)
-    another.record(interaction())
-    assert (alone < 0.2) == on_sqlite(home)  # else a server on another machine may have answered
-    assert 0.2 <= refused() < 3
-    another.close()
-
-
-def test_feedback_that_waited_on_disk_waits_for_its_answer_too(home: Home, recorder: Recorder):
-    another = Recorder(home)
-    with away(home):
-        another.record(interaction())
-        recorder.deliver()
-        recorder.record(interaction("chat-2"))
-        recorder.deliver()
-        assert asyncio.run(recorder.feedback(thumb("chat-1"))) is None
-    recorder.deliver()
-    assert (recorded(home), said(home)) == (["chat-2"], [])
-    another.close()
-    recorder.deliver()
-    assert (recorded(home), said(home)) == (["chat-2", "chat-1"], ["chat-1"])
+    asyncio.run(scenario())
+    until(lambda: len(recorded(home)) == 100)
+    assert sorted(recorded(home)) == sorted(
+        f"chat-{turn}-{number}" for turn in range(4) for number in range(25)
+    )
+    assert sorted(said(home)) == [f"chat-{turn}-0" for turn in range(4)]
+    assert caplog.text.count("another is started") == 4
 
 
-def test_feedback_that_waits_on_is_on_the_disk_before_the_file_that_held_it_is_gone(
-    home: Home, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+def test_feedback_that_a_companion_does_not_answer_is_kept_and_arrives_once(
+    home: Home, monkeypatch: pytest.MonkeyPatch
 ):
-    another = Recorder(home)
-    with away(home):
-        another.record(interaction())
-        recorder.record(interaction("chat-2"))
-        recorder.deliver()
-        assert asyncio.run(recorder.feedback(thumb("chat-1"))) is None
-    done, fsync, unlink = [], os.fsync, Path.unlink
-    monkeypatch.setattr(os, "fsync", lambda number: (done.append("sync"), fsync(number)))
-    monkeypatch.setattr(Path, "unlink", lambda path: (done.append("unlink"), unlink(path)))
-    recorder.deliver()
-    monkeypatch.undo()
-    assert done[-2:] == ["sync", "unlink"]
-    another.close()
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        async with serving(home) as both:
+            both.recorder.record(interaction())
+            await both.reported()
+            os.kill(both.pid, signal.SIGSTOP)
+            assert await both.recorder.feedback(thumb("chat-1")) is None
+            os.kill(both.pid, signal.SIGCONT)
+            await eventually(lambda: said(home))
+            for _ in range(3):
+                await both.reported()
+
+    asyncio.run(scenario())
+    assert (recorded(home), said(home)) == (["chat-1"], ["chat-1"])
+    assert journal(home) == []
 
 
-def test_feedback_that_waited_and_is_about_nothing_is_given_up(
-    home: Home, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+def test_a_companion_that_cannot_be_started_costs_no_row(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(recording, "LATE_SECONDS", 0.0)
-    before = failures()
-    with away(home):
-        recorder.record(interaction("chat-1"))
-        recorder.deliver()
-        asyncio.run(recorder.feedback(thumb("chat-of-nobody")))
-        recorder.record(interaction("chat-2"))
-    recorder.deliver()
-    assert (recorded(home), said(home)) == (["chat-1", "chat-2"], [])
-    assert failures() == before + 1
-    assert recorder._journal.waiting() == []
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.1)
+
+    async def scenario() -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(sys, "executable", "/no/python")
+            async with serving(home) as both:
+                both.recorder.record(interaction())
+                assert await both.recorder.feedback(thumb("chat-1")) is None
+        async with serving(home):
+            await eventually(lambda: said(home))
+
+    asyncio.run(scenario())
+    assert "cannot be started: No such file" in caplog.text
+    assert (recorded(home), said(home)) == (["chat-1"], ["chat-1"])
 
 
-def test_a_long_backlog_lets_feedback_in_between(
-    home: Home, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(recording, "FILES_AT_ONCE", 2)
-    names = [f"chat-{number}" for number in range(5)]
-    with away(home):
-        for name in names:
-            recorder.record(interaction(name))
-            recorder.deliver()
-    recorder.deliver()
-    assert recorded(home) == names[:2]
-    assert asyncio.run(recorder.feedback(thumb("chat-4"))) is None
-    for _ in range(3):
-        recorder.deliver()
-    assert (recorded(home), said(home)) == (names, ["chat-4"])
-    assert asyncio.run(recorder.feedback(thumb("chat-4"))) is False
+def test_a_companion_ends_with_its_server_and_with_nobody_else(home: Home):
+    async def scenario() -> None:
+        async with serving(home) as both:
+            await both.reported()
+            os.kill(both.pid, signal.SIGTERM)
+            both.recorder.record(interaction())
+            await eventually(lambda: recorded(home))
+            assert len({report["journal"] for report in both.reports}) == 1, "it is still the same"
+
+    asyncio.run(scenario())
+
+
+def test_the_companion_of_a_server_that_is_killed_delivers_what_it_left_and_ends(home: Home):
+    environment = {**os.environ, **home.environment()}
+    command = [sys.executable, "-c", KILLED_SERVER]
+    killed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    until(lambda: len(recorded(home)) == 20, seconds=20)
+    until(lambda: not psutil.pid_exists(int(killed.stdout)), seconds=20)
+    assert recorded(home) == [f"chat-{number}" for number in range(20)]
+    assert journal(home) == []

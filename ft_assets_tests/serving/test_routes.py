@@ -14,6 +14,7 @@ from ft_assets.serving import routes as module
 from ft_assets.serving.keys import add_key, revoke_key
 from ft_assets.serving.problems import ApiProblem
 from ft_assets.serving.routes import Picture, Routes, take_picture
+from ft_assets.serving.stamp import take_stamp
 from ft_assets.storage.candidates import open_candidate
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import api_keys, batches, rollouts
@@ -191,3 +192,49 @@ def test_a_change_that_no_stamp_shows_is_followed_in_the_end(home: Home, monkeyp
         assert routes.picture.keys[0].may("admin")
 
     asyncio.run(scenario())
+
+
+def test_what_the_companion_has_seen_unchanged_is_not_looked_at_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    looks: list[str] = []
+
+    def look(of: Home) -> str:
+        looks.append(take_stamp(of))
+        return looks[-1]
+
+    async def scenario() -> None:
+        told: list[Picture] = []
+        monkeypatch.setattr(module, "take_stamp", look)
+        monkeypatch.setattr(module, "REFRESH_SECONDS", 0.05)
+        monkeypatch.setattr(module, "SEEN_SECONDS", 0.05)
+        routes = Routes(home, told.append)
+        await routes.refresh()
+        following = asyncio.create_task(routes.keep_fresh())
+        while len(told) < 6:
+            routes.heard(looks[0])
+            await asyncio.sleep(0.005)
+        assert len(looks) == 1 and told[-1] is told[0], "and whoever follows it is told each time"
+        while len(looks) == 1:  # nothing is heard of the companion any more
+            await asyncio.sleep(0.005)
+        following.cancel()
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def test_a_change_that_the_companion_has_seen_is_followed_at_once(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "REFRESH_SECONDS", 600.0)
+
+    async def scenario() -> None:
+        routes = Routes(home, lambda _: None)
+        await routes.refresh()
+        following = asyncio.create_task(routes.keep_fresh())
+        add_model(home, "m")
+        routes.heard(take_stamp(home))
+        while "m" not in routes.picture.models:
+            await asyncio.sleep(0.005)
+        following.cancel()
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
