@@ -23,7 +23,7 @@ _CALLS = 2_000
 _PAUSE_SECONDS = 0.002
 """Between two answers of the loop: about as many a second as one processor serves of the tiny base."""
 _BACKLOG = 20_000
-_TURNS, _TURN, _WARM = 30, 200, 100
+_TURNS, _TURN, _WARM = 60, 200, 100
 """A turn is about a second, so that ours delivers its rows four times within its own."""
 _REST_SECONDS = 0.8
 """Before each turn: ours has delivered its last rows by then, so that nobody else pays for that."""

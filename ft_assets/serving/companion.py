@@ -68,6 +68,11 @@ class Companion:
         self._numbers = itertools.count()
         self._counted: metrics.Counted = {}
 
+    @property
+    def up(self) -> bool:
+        """Whether one runs that has reported."""
+        return self._up.is_set()
+
     def start(self) -> None:
         """Start it, inside a running event loop, and another whenever it has ended."""
         self._task = asyncio.create_task(self._keep_running())
@@ -81,7 +86,7 @@ class Companion:
                 await self._up.wait()
                 self._send({"number": number, "feedback": feedback})
                 return await self._asked[number]
-        except (TimeoutError, OSError):
+        except (TimeoutError, OSError, RuntimeError):  # the last is uvloop's word for a pipe that was closed
             return None
         finally:
             del self._asked[number]
@@ -101,7 +106,7 @@ class Companion:
 
     async def _keep_running(self) -> None:
         pause, most = PAUSE_SECONDS
-        while True:
+        while not self._closing:
             try:
                 if await self._run():
                     pause = PAUSE_SECONDS[0]

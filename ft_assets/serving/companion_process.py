@@ -40,22 +40,26 @@ class CompanionProcess:
         self._deliverer = Deliverer(home)
         self._stamp: str | None = None
         self._counted: list[list[Any]] = []
-        self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Deliver, look and answer until the server has ended, and then deliver the rest."""
         tasks = [
+            asyncio.create_task(self._answer_all()),
             asyncio.create_task(self._deliverer.keep_delivering(self._report)),
             asyncio.create_task(self._keep_looking()),
         ]
-        async for line in _lines(sys.stdin.fileno()):
-            task = asyncio.create_task(self._answer(json.loads(line)))
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
-        for task in tasks:
+        ended, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in others:
             task.cancel()
-        await asyncio.gather(*self._answering)
         await asyncio.to_thread(self._deliverer.close)
+        for task in ended:
+            task.result()  # what failed is for the log, and the server starts another
+
+    async def _answer_all(self) -> None:
+        """Answer until the server has ended."""
+        async with asyncio.TaskGroup() as answering:
+            async for line in _lines(sys.stdin.fileno()):
+                answering.create_task(self._answer(json.loads(line)))
 
     def _report(self) -> None:
         counted = metrics.counted()
@@ -71,14 +75,14 @@ class CompanionProcess:
     def _journal(self) -> str | None:
         try:
             return self._deliverer.journal.owner()
-        except OSError as error:
-            log.warning("there can be no journal, so rows wait where they are: %s", error.strerror)
+        except OSError:  # in the same folder the server can keep no row, and says so
             return None
 
     async def _keep_looking(self) -> None:
         before = None
         while True:
             # The server sees that nothing is said, looks itself, and tells what is wrong.
+            self._stamp = None
             with suppress(Exception):
                 self._stamp = await asyncio.to_thread(self._look)
                 if self._stamp != before:
@@ -110,21 +114,32 @@ async def _lines(number: int) -> AsyncIterator[bytes]:
     reader = asyncio.StreamReader(LINE_BYTES)
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(number, "rb"))
-    while line := await reader.readline():
+    while (line := await reader.readline()).endswith(b"\n"):  # else the server was killed
         yield line
+
+
+async def _run(out: int) -> None:
+    failed = False
+    try:
+        await CompanionProcess(Home(), out).run()
+    except Exception:
+        log.exception("the companion has failed")
+        failed = True
+    logging.shutdown()
+    os._exit(failed)  # threads may still wait for a database that hangs, and nobody shall wait for them
 
 
 def main() -> None:
     """Run until standard input ends."""
+    # Not every event loop keeps the server's sockets from its children: its port must be free once it has ended.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     # Whoever ends everything at once, as systemd does, must not end this before the server's last rows.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(10)  # what it does can wait, answers cannot
     logging.basicConfig(level=logging.INFO, format="%(asctime)s [%(levelname)s] [companion] %(message)s")
     out = os.dup(1)
     os.dup2(2, 1)  # what anybody prints is for the log
-    asyncio.run(CompanionProcess(Home(), out).run())
-    logging.shutdown()
-    os._exit(0)  # a thread may still wait for a database that hangs
+    asyncio.run(_run(out))
 
 
 if __name__ == "__main__":

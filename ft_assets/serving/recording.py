@@ -10,8 +10,8 @@ database is away or slow. It loses no feedback whose sender was answered.
 """
 
 import asyncio
-import logging
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,8 +23,6 @@ from ft_assets.serving.feedback import Feedback
 from ft_assets.serving.problems import ApiProblem
 from ft_assets.storage.home import Home
 from ft_assets.storage.journal import Journal
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,18 +89,21 @@ class Recorder:
 
     def close(self) -> None:
         """Hand over what is left; what cannot be is for the next server."""
-        self._hand_over()
-        self._journal.close()
+        with self._keeping:
+            self._give()
+            self._journal.close()
 
     def _hand_over(self) -> None:
-        if self._heir is None or not self._keeping.acquire(blocking=False):
-            return  # the next turn will do
-        try:
-            self._journal.hand_over(self._heir)
-        except OSError as error:
-            log.warning("rows wait on disk, and are handed over later: %s", error.strerror)
-        finally:
-            self._keeping.release()
+        if self._keeping.acquire(blocking=False):  # else the next turn will do
+            try:
+                self._give()
+            finally:
+                self._keeping.release()
+
+    def _give(self) -> None:
+        if self._heir is not None and self._companion.up:
+            with suppress(OSError):  # the next turn tries again
+                self._journal.hand_over(self._heir)
 
     def _keep(self, feedback: Feedback) -> None:
         keep_feedback(self._journal, feedback, self._keeping)

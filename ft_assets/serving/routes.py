@@ -29,8 +29,8 @@ from ft_assets.storage.tables import batches, candidates, promotion_ledger, rele
 
 log = logging.getLogger(__name__)
 
-REFRESH_SECONDS = 0.5
-SEEN_SECONDS = 1.0
+REFRESH_SECONDS = 0.25
+SEEN_SECONDS = 0.5
 """How long what the companion has seen is believed."""
 WHOLE_SECONDS = 10.0
 """How long a picture may last that nothing seems to have changed: what no stamp shows (a copy of the database that was

@@ -17,6 +17,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ AT_ONCE = 500
 class Journal:
     """One process's files in a folder that several share.
 
-    `append`, `waiting` and `holds` are for any thread, the rest for one.
+    `append`, `owner`, `waiting` and `holds` are for any thread, the rest for one at a time.
 
     Args:
         folder: local; made when the first row comes.
@@ -53,7 +54,8 @@ class Journal:
 
     def owner(self) -> str:
         """The name that this process's files bear. Raises OSError if there can be no files."""
-        self._live()
+        with self._swap:
+            self._live()
         return self._owner
 
     def hand_over(self, owner: str) -> None:
@@ -113,6 +115,10 @@ class Journal:
                 path.unlink(missing_ok=True)
             finally:
                 os.close(lock)
+        # Given to somebody who had ended by then, and whose lock is gone.
+        for owner in {_owner(path) for path in self._files()} - {self._owner}:
+            if not self._lock_file(owner).exists():
+                self._take_over(owner)
 
     def close(self) -> None:
         """Give up the files; whoever comes next takes over those with rows in them."""
@@ -145,7 +151,8 @@ class Journal:
         with self._swap:
             self._live()
         for path in left:
-            path.rename(path.with_name(path.name.replace(owner, self._owner)))
+            with suppress(FileNotFoundError):  # somebody else was faster
+                path.rename(path.with_name(path.name.replace(owner, self._owner)))
 
     def _lock_file(self, owner: str) -> Path:
         return self._folder / f"{owner}.lock"

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -14,10 +15,12 @@ import pytest
 
 from ft_assets.serving import companion as module
 from ft_assets.serving.companion import Companion, Report
+from ft_assets.serving.deliverer import JOURNALS
 from ft_assets.serving.metrics import FEEDBACK
 from ft_assets.serving.problems import ApiProblem
-from ft_assets.serving.recording import Recorder
+from ft_assets.serving.recording import Recorder, keep_answer
 from ft_assets.storage.home import Home
+from ft_assets.storage.journal import Journal
 from ft_assets_tests.serving.conftest import until
 from ft_assets_tests.serving.test_deliverer import failures, interaction, recorded, said, thumb
 
@@ -223,3 +226,35 @@ def test_the_companion_of_a_server_that_is_killed_delivers_what_it_left_and_ends
     until(lambda: not psutil.pid_exists(int(killed.stdout)), seconds=20)
     assert recorded(home) == [f"chat-{number}" for number in range(20)]
     assert journal(home) == []
+
+
+def companion_alone(home: Home, close_fds: bool = True) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "ft_assets.serving.companion_process"]
+    pipe = subprocess.PIPE
+    environment = {**os.environ, **home.environment()}
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, close_fds=close_fds)
+
+
+def test_half_a_message_of_a_server_that_was_killed_keeps_no_row_from_being_delivered(home: Home):
+    left = Journal(home.scratch / JOURNALS)
+    keep_answer(left, interaction())
+    with companion_alone(home) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.readline()
+        left.close()
+        process.stdin.write(b'{"number": 0, "feed')
+        process.stdin.close()
+        assert process.wait(20) == 0
+    assert recorded(home) == ["chat-1"]
+    assert journal(home) == []
+
+
+def test_a_companion_keeps_no_socket_of_its_server_open(home: Home):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.set_inheritable(True)
+        with companion_alone(home, close_fds=False) as process:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdout.readline()
+            found = psutil.Process(process.pid).net_connections()
+            process.stdin.close()
+    assert [each for each in found if each.status == psutil.CONN_LISTEN] == []

@@ -83,6 +83,32 @@ def test_half_a_line_is_left_out(tmp_path: Path) -> None:
     assert rows(journal) == [1]
 
 
+def test_what_is_handed_over_is_the_heirs_and_may_be_deleted_at_once(tmp_path: Path) -> None:
+    journal, heir = Journal(tmp_path), Journal(tmp_path)
+    for number in range(4):
+        journal.append({"n": number})
+        if number % 2:
+            journal.hand_over(heir.owner())
+            assert rows(heir) == [number - 1, number]
+    journal.hand_over(heir.owner())
+    assert rows(journal) == rows(heir) == []
+    assert not [*tmp_path.glob("*.jsonl")]
+
+
+@pytest.mark.parametrize("adopted_before", [False, True])
+def test_what_is_handed_over_to_one_who_has_ended_is_found(tmp_path: Path, adopted_before: bool) -> None:
+    journal, ended, heir = Journal(tmp_path), Journal(tmp_path), Journal(tmp_path)
+    name = ended.owner()
+    ended.append({"n": 0})
+    journal.append({"n": 1})
+    ended.close()
+    if adopted_before:
+        heir.adopt()
+    journal.hand_over(name)
+    heir.adopt()
+    assert rows(heir) == [0, 1]
+
+
 def test_what_a_full_disk_leaves_of_a_line_spoils_no_other(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.append({"n": 1})
