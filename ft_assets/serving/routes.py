@@ -219,7 +219,7 @@ class Routes:
                 log.exception("refreshing the routing failed; it is tried again")
 
     async def _follow(self) -> None:
-        seen = time.monotonic() - self._seen_at < SEEN_SECONDS
+        seen = self._reachable and time.monotonic() - self._seen_at < SEEN_SECONDS
         if self._picture is not None and self._young and seen and not self._news.is_set():
             self._changed(self._picture)
             return

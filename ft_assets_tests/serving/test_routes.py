@@ -238,3 +238,22 @@ def test_a_change_that_the_companion_has_seen_is_followed_at_once(
         following.cancel()
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def test_the_log_says_that_the_database_is_back_also_if_nothing_has_changed(
+    home: Home, caplog: pytest.LogCaptureFixture
+):
+    async def scenario() -> None:
+        routes = Routes(home, lambda _: None)
+        await routes.refresh()
+        rename(home, "releases", "gone")
+        await routes.refresh()
+        rename(home, "gone", "releases")
+        following = asyncio.create_task(routes.keep_fresh())
+        while "can be read again" not in caplog.text:
+            routes.heard(take_stamp(home))
+            await asyncio.sleep(0.005)
+        following.cancel()
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(asyncio.wait_for(scenario(), 5))
