@@ -5,8 +5,8 @@ server's companion delivers what the journal holds, in a process of its own: bes
 would hold up every answer of that moment.
 
 A server that is killed loses nothing: its companion, or that of another server of the same home, delivers what it left.
-A power cut loses what was not yet synced: rows of the last half second, or of up to `AWAY_SECONDS` while the
-database is away or slow. It loses no feedback whose sender was answered.
+A power cut loses what was not yet synced: rows of the last half second, or of up to two while the database is away or
+slow. It loses no feedback whose sender was answered.
 """
 
 import asyncio
