@@ -2,17 +2,19 @@
 
 `python -m benchmarks.serving_overhead` prints the JSON alone; `python -m benchmarks serving` has it as `overhead_ms`.
 All endpoints answer one token of the tiny random base, so that little but the service is measured.
+`FT_ASSETS_BENCH_TURNS` is how many turns of 400 requests each of them gets (default 50).
 """
 
 import asyncio
 import http.client
 import json
 import os
+import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,8 @@ _CALLS = 2_000
 _PAUSE_SECONDS = 0.002
 """Between two answers of the loop: about as many a second as one processor serves of the tiny base."""
 _BACKLOG = 20_000
-_TURNS, _TURN, _WARM = 60, 200, 100
-"""A turn is about a second, so that ours delivers its rows four times within its own."""
-_REST_SECONDS = 0.8
-"""Before each turn: ours has delivered its last rows by then, so that nobody else pays for that."""
-_SERVICES = {
-    "bare_bentoml": "benchmarks.bare_service:Service",
-    "stripped": "benchmarks.stripped_service:Service",
-}
+_TURN, _WARM, _SETTLED = 400, 1_000, 10
+"""Requests of a turn, which takes over two seconds; before the first turn; and before each, not counted."""
 _RESAMPLES = 1_000
 _TINY = {"name": "tiny-random", "hub": None, "package": None, "tiny": True}
 MESSAGES = [{"role": "user", "content": "Write a one-line docstring.\n\ndef median(values): ..."}]
@@ -99,40 +95,50 @@ def delivered_rows(root: Path) -> float:
 
 
 def endpoint(root: Path) -> dict[str, Any]:
-    """Milliseconds of a request through HTTP on loopback, in turns of three services with the same engine.
+    """Milliseconds of a request through HTTP on loopback, one at a time, of three endpoints with the same engine.
 
     `bare_bentoml` does nothing but ask the engine, `stripped` is ours without routing, recording and metrics. `added_*`
     are differences of the quantiles of ours, with intervals of 95 % by drawing turns anew.
     """
     from ft_assets.bases.base_models import prepare_base
     from ft_assets.recipe import Base
-    from ft_assets.serving import launch
     from ft_assets.storage.home import Home
 
     home = Home(root)
     digest, _ = prepare_base(home, Base.model_validate(_TINY))
-    with ExitStack() as stack:
-        servers = {"ours": stack.enter_context(launch.Server(home, digest))}
-        for name, service in _SERVICES.items():
-            with patch.object(launch, "_SERVICE", service):
-                servers[name] = stack.enter_context(launch.Server(home, digest))
-        times = _take_turns({name: server.url for name, server in servers.items()})
+    turns = int(os.environ.get("FT_ASSETS_BENCH_TURNS", "50"))
+    with _serve(home, digest, "switched") as ours, _serve(home, digest, "bare") as bare:
+        times = _take_turns(ours.url, bare.url, turns)
+    assert _rows(home) == _WARM + turns * (_SETTLED + _TURN), "every row arrives"
     found = {name: _quantiles([each for turn in turns for each in turn]) for name, turns in times.items()}
-    added = {f"over_{name}": _added(times[name], times["ours"]) for name in _SERVICES}
-    return {"requests_each": _TURNS * _TURN, **found, **added}
+    added = {f"over_{name}": _added(times[name], times["ours"]) for name in ("bare_bentoml", "stripped")}
+    return {"requests_each": turns * _TURN, **found, **added}
 
 
-def _take_turns(urls: dict[str, str]) -> dict[str, list[list[float]]]:
-    connections = {name: http.client.HTTPConnection(urlsplit(url).netloc) for name, url in urls.items()}
-    times: dict[str, list[list[float]]] = {name: [] for name in urls}
-    for connection in connections.values():
+@contextmanager
+def _serve(home: Any, digest: str, name: str) -> Iterator[Any]:
+    from ft_assets.serving import launch
+
+    service = f"benchmarks.{name}_service:Service"
+    with patch.object(launch, "_SERVICE", service), launch.Server(home, digest) as server:
+        yield server
+
+
+def _take_turns(ours: str, bare: str, turns: int) -> dict[str, list[list[float]]]:
+    """Seconds of each request. The companion runs in turns of ours alone, so nobody else pays for what it does."""
+    connections = {url: http.client.HTTPConnection(urlsplit(url).netloc) for url in (ours, bare)}
+    ways = [("ours", ours, "on"), ("stripped", ours, "off"), ("bare_bentoml", bare, "off")]
+    times: dict[str, list[list[float]]] = {name: [] for name, _, _ in ways}
+    for url in (ours, bare):
         for _ in range(_WARM):
-            _ask(connection)
-    for number in range(_TURNS):
-        # Who goes first changes, so that what the machine does beside cannot favour one.
-        for name in sorted(connections, reverse=number % 2 == 1):
-            time.sleep(_REST_SECONDS)
-            times[name].append([_ask(connections[name]) for _ in range(_TURN)])
+            _ask(connections[url])
+    dealt = random.Random(0)
+    for _ in range(turns):
+        for name, url, state in dealt.sample(ways, len(ways)):
+            _post(connections[ours], f"/benchmark/{state}")
+            some = [_ask(connections[url]) for _ in range(_SETTLED + _TURN)]
+            times[name].append(some[_SETTLED:])
+    _post(connections[ours], "/benchmark/on")
     return times
 
 
@@ -152,14 +158,15 @@ def _added(other: Sequence[Sequence[float]], ours: Sequence[Sequence[float]]) ->
 
 def _ask(connection: http.client.HTTPConnection) -> float:
     """Seconds from the request to the answer's last byte."""
-    body = json.dumps({"model": "base", "messages": MESSAGES, "max_tokens": 1})
-    began = time.perf_counter()
-    connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+    body = {"model": "base", "messages": MESSAGES, "max_tokens": 1}
+    return _seconds(lambda: _post(connection, "/v1/chat/completions", json.dumps(body)))
+
+
+def _post(connection: http.client.HTTPConnection, path: str, body: str = "") -> None:
+    connection.request("POST", path, body, {"content-type": "application/json"})
     response = connection.getresponse()
     told = response.read()
-    seconds = time.perf_counter() - began
     assert response.status == 200, told
-    return seconds
 
 
 def _interaction(number: int) -> Any:
