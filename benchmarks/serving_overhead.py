@@ -1,8 +1,7 @@
 """What the service costs an answer beside the model, in this process and beside a bare BentoML endpoint.
 
 `python -m benchmarks.serving_overhead` prints the JSON alone; `python -m benchmarks serving` has it as `overhead_ms`.
-All endpoints answer one token of the tiny random base, so that little but the service is measured.
-`FT_ASSETS_BENCH_TURNS` is how many turns of 400 requests each of them gets (default 50).
+`FT_ASSETS_BENCH_TURNS` is how many turns of 400 requests each endpoint gets (default 50).
 """
 
 import asyncio
@@ -27,19 +26,22 @@ _PAUSE_SECONDS = 0.002
 _BACKLOG = 20_000
 _TURN, _WARM, _SETTLED = 400, 1_000, 10
 """Requests of a turn, which takes over two seconds; before the first turn; and before each, not counted."""
+_PACE_SECONDS = 0.006
+"""Before each request; with it a bare endpoint gets about as many requests a second as the tiny base answers."""
 _RESAMPLES = 1_000
 _TINY = {"name": "tiny-random", "hub": None, "package": None, "tiny": True}
 MESSAGES = [{"role": "user", "content": "Write a one-line docstring.\n\ndef median(values): ..."}]
 
 
 def measure() -> dict[str, Any]:
-    """`{"routing_recording_and_metrics", "delivered_rows_per_s", "endpoint"}`: see the functions below."""
+    """`{"routing_recording_and_metrics", "delivered_rows_per_s", "bare", "engine"}`: see the functions below."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as folder:
         return {
             "routing_recording_and_metrics": on_the_loop(Path(folder) / "loop"),
             "delivered_rows_per_s": delivered_rows(Path(folder) / "backlog"),
-            "endpoint": endpoint(Path(folder) / "endpoint"),
+            "bare": bare(Path(folder) / "bare"),
+            "engine": engine(Path(folder) / "engine"),
         }
 
 
@@ -94,56 +96,98 @@ def delivered_rows(root: Path) -> float:
     return round(_BACKLOG / seconds)
 
 
-def endpoint(root: Path) -> dict[str, Any]:
-    """Milliseconds of a request through HTTP on loopback, one at a time, of three endpoints with the same engine.
+def bare(root: Path) -> dict[str, Any]:
+    """Milliseconds of a request to a bare BentoML endpoint, `without` and `with` the three; one process is both.
 
-    `bare_bentoml` does nothing but ask the engine, `stripped` is ours without routing, recording and metrics. `added_*`
-    are differences of the quantiles of ours, with intervals of 95 % by drawing turns anew.
+    `paced` waits `_PACE_SECONDS` before each request, so that what happens four times a second falls on more than one of a
+    hundred, and finds what the caches have lost meanwhile. `at_once` does not.
     """
+    found = {}
+    for name, pause in (("paced", _PACE_SECONDS), ("at_once", 0.0)):
+        home, digest = _home(root / name)
+        with _serve(home, digest, "plain") as url:
+            ways = {"without": (url, "off"), "with": (url, "on")}
+            times = _take_turns(url, ways, pause)
+        assert _rows(home) == _WARM + times["with"].size // _TURN * (_SETTLED + _TURN), "every row arrives"
+        found[name] = _told(times, "with")
+    return found
+
+
+def engine(root: Path) -> dict[str, Any]:
+    """Milliseconds of a request for one token of the tiny random base.
+
+    `bare` is an endpoint that does nothing but ask the engine, `stripped` is ours without the three, in one process
+    with `ours`.
+    """
+    home, digest = _home(root)
+    with _serve(home, digest, "switched") as ours, _serve(home, digest, "bare") as other:
+        ways = {"bare": (other, "off"), "stripped": (ours, "off"), "ours": (ours, "on")}
+        times = _take_turns(ours, ways, 0.0)
+    assert _rows(home) == _WARM + times["ours"].size // _TURN * (_SETTLED + _TURN), "every row arrives"
+    return _told(times, "ours")
+
+
+def _home(root: Path) -> tuple[Any, str]:
     from ft_assets.bases.base_models import prepare_base
     from ft_assets.recipe import Base
     from ft_assets.storage.home import Home
 
     home = Home(root)
     digest, _ = prepare_base(home, Base.model_validate(_TINY))
-    turns = int(os.environ.get("FT_ASSETS_BENCH_TURNS", "50"))
-    with _serve(home, digest, "switched") as ours, _serve(home, digest, "bare") as bare:
-        times = _take_turns(ours.url, bare.url, turns)
-    assert _rows(home) == _WARM + turns * (_SETTLED + _TURN), "every row arrives"
-    found = {name: _quantiles([each for turn in turns for each in turn]) for name, turns in times.items()}
-    added = {f"over_{name}": _added(times[name], times["ours"]) for name in ("bare_bentoml", "stripped")}
-    return {"requests_each": turns * _TURN, **found, **added}
+    return home, digest
 
 
 @contextmanager
-def _serve(home: Any, digest: str, name: str) -> Iterator[Any]:
+def _serve(home: Any, digest: str, name: str) -> Iterator[str]:
     from ft_assets.serving import launch
 
     service = f"benchmarks.{name}_service:Service"
     with patch.object(launch, "_SERVICE", service), launch.Server(home, digest) as server:
-        yield server
+        yield server.url
 
 
-def _take_turns(ours: str, bare: str, turns: int) -> dict[str, list[list[float]]]:
-    """Seconds of each request. The companion runs in turns of ours alone, so nobody else pays for what it does."""
-    connections = {url: http.client.HTTPConnection(urlsplit(url).netloc) for url in (ours, bare)}
-    ways = [("ours", ours, "on"), ("stripped", ours, "off"), ("bare_bentoml", bare, "off")]
-    times: dict[str, list[list[float]]] = {name: [] for name, _, _ in ways}
-    for url in (ours, bare):
+def _take_turns(ours: str, ways: dict[str, tuple[str, str]], pause: float) -> dict[str, Any]:
+    """Seconds of each request, an array of turns for each way.
+
+    The companion runs while ours is `on`, in its turns alone: nobody else pays for what it does, and it leaves nothing
+    undone.
+
+    Args:
+        ours: URL of the endpoint that is switched.
+        ways: the URL that is asked, and how ours is switched meanwhile.
+        pause: seconds before each request.
+    """
+    import numpy as np
+
+    turns = int(os.environ.get("FT_ASSETS_BENCH_TURNS", "50"))
+    connections = {
+        url: http.client.HTTPConnection(urlsplit(url).netloc) for url, _ in [(ours, ""), *ways.values()]
+    }
+    times: dict[str, list[list[float]]] = {name: [] for name in ways}
+    for connection in connections.values():
         for _ in range(_WARM):
-            _ask(connections[url])
+            _ask(connection, 0.0)
     dealt = random.Random(0)
     for _ in range(turns):
-        for name, url, state in dealt.sample(ways, len(ways)):
+        for name in dealt.sample(list(ways), len(ways)):
+            url, state = ways[name]
             _post(connections[ours], f"/benchmark/{state}")
-            some = [_ask(connections[url]) for _ in range(_SETTLED + _TURN)]
+            some = [_ask(connections[url], pause) for _ in range(_SETTLED + _TURN)]
             times[name].append(some[_SETTLED:])
     _post(connections[ours], "/benchmark/on")
-    return times
+    return {name: np.array(taken) for name, taken in times.items()}
 
 
-def _added(other: Sequence[Sequence[float]], ours: Sequence[Sequence[float]]) -> dict[str, list[float]]:
-    """What ours takes more, at each quantile: the estimate, and the ends of its interval."""
+def _told(times: dict[str, Any], name: str) -> dict[str, Any]:
+    """Quantiles, and what `name` adds to those of the others: see `_added`."""
+    quantiles = {way: _quantiles(taken.ravel()) for way, taken in times.items()}
+    others = [way for way in times if way != name]
+    added = {f"{name}_over_{way}": _added(times[way], times[name]) for way in others}
+    return {"requests_each": times[name].size, **quantiles, **added}
+
+
+def _added(other: Any, ours: Any) -> dict[str, list[float]]:
+    """What ours takes more, at each quantile: the estimate, and an interval of 95 % by drawing turns anew."""
     import numpy as np
 
     pairs, draws = np.array([other, ours]) * 1000, np.random.default_rng(0)
@@ -152,12 +196,13 @@ def _added(other: Sequence[Sequence[float]], ours: Sequence[Sequence[float]]) ->
     for share in (50, 99):
         each = [np.diff(np.percentile(sample, share, axis=(1, 2)))[0] for sample in [pairs, *drawn]]
         ends = np.percentile(each[1:], [2.5, 97.5])
-        added[f"added_p{share}_ms"] = [round(float(value), 3) for value in (each[0], *ends)]
+        added[f"p{share}"] = [round(float(value), 3) for value in (each[0], *ends)]
     return added
 
 
-def _ask(connection: http.client.HTTPConnection) -> float:
+def _ask(connection: http.client.HTTPConnection, pause: float) -> float:
     """Seconds from the request to the answer's last byte."""
+    time.sleep(pause)
     body = {"model": "base", "messages": MESSAGES, "max_tokens": 1}
     return _seconds(lambda: _post(connection, "/v1/chat/completions", json.dumps(body)))
 

@@ -11,7 +11,6 @@ slow. It loses no feedback whose sender was answered.
 
 import asyncio
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,10 +23,6 @@ from ft_assets.serving.feedback import Feedback
 from ft_assets.serving.problems import ApiProblem
 from ft_assets.storage.home import Home
 from ft_assets.storage.journal import Journal
-
-GATHER_SECONDS = 1.0
-"""Between two files that a busy server gives away. Each costs the answers of that moment some tenths of a millisecond,
-so it shall be none of a hundred."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,6 @@ class Recorder:
         self._companion = companion
         self._heir: str | None = None  # name of the companion's journal
         self._behind = False
-        self._given_at = float("-inf")
         self._keeping = threading.Lock()  # the journal's `sync` must not run beside its `hand_over`
 
     def record(self, interaction: Interaction) -> None:
@@ -91,8 +85,7 @@ class Recorder:
     def heard(self, report: Report) -> None:
         """The companion has delivered what it had, and can do with more."""
         self._heir, self._behind = report["journal"], report["behind"]
-        if time.monotonic() - self._given_at > GATHER_SECONDS:
-            self._hand_over()
+        self._hand_over()
 
     def close(self) -> None:
         """Hand over what is left; what cannot be is for the next server."""
@@ -110,8 +103,7 @@ class Recorder:
     def _give(self) -> None:
         if self._heir is not None and self._companion.up:
             with suppress(OSError):  # the next turn tries again
-                if self._journal.hand_over(self._heir):
-                    self._given_at = time.monotonic()
+                self._journal.hand_over(self._heir)
 
     def _keep(self, feedback: Feedback) -> None:
         keep_feedback(self._journal, feedback, self._keeping)

@@ -58,8 +58,8 @@ class Journal:
             self._live()
         return self._owner
 
-    def hand_over(self, owner: str) -> bool:
-        """Leave what was appended to another process, which may deliver it at once; False if there is nothing.
+    def hand_over(self, owner: str) -> None:
+        """Leave what was appended to another process, which may deliver it at once.
 
         It costs some tenths of a millisecond, as nothing is synced. The next file is begun here too, or the next
         `append` would have to do that.
@@ -68,14 +68,13 @@ class Journal:
             OSError: it cannot be left, or no file begun.
         """
         if self._active is None or self._active.empty:
-            return False
+            return
         path = self._active.path
         with self._swap:  # whoever gets it deletes it in the end: no line may be added any more
             path.rename(path.with_name(path.name.replace(self._owner, owner)))
             self._active.close()
-            self._active = None
+            self._active = None  # also if none can be begun
             self._active = self._begin()
-        return True
 
     def seal(self) -> None:
         """End the file that is appended to; what is in it is on the disk on return."""
