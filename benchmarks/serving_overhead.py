@@ -99,8 +99,8 @@ def delivered_rows(root: Path) -> float:
 def bare(root: Path) -> dict[str, Any]:
     """Milliseconds of a request to a bare BentoML endpoint, `without` and `with` the three; one process is both.
 
-    `paced` waits `_PACE_SECONDS` before each request, so that what happens four times a second falls on more than one of a
-    hundred, and finds what the caches have lost meanwhile. `at_once` does not.
+    `paced` waits `_PACE_SECONDS` before each request, so that what happens four times a second falls on more than one
+    of a hundred, and finds the caches cold. `at_once` does not.
     """
     found = {}
     for name, pause in (("paced", _PACE_SECONDS), ("at_once", 0.0)):

@@ -111,8 +111,7 @@ class Recorder:
 
 def keep_answer(journal: Journal, interaction: Interaction) -> None:
     """Append the row of an answer to a journal, or say that it is lost."""
-    row = {**vars(interaction), "created_at": interaction.created_at.isoformat()}
     try:
-        journal.append({"table": "interactions", **row})
+        journal.append({"table": "interactions", **vars(interaction)})
     except Exception as error:
-        give_up(row, error)
+        give_up(vars(interaction), error)

@@ -22,6 +22,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+
 from ft_assets.storage.sync import sync
 
 AT_ONCE = 500
@@ -45,8 +47,13 @@ class Journal:
         self._active: _File | None = None
 
     def append(self, row: dict[str, Any]) -> None:
-        """Keep a row. Raises OSError if that cannot be done, as on a full disk."""
-        line = json.dumps(row).encode() + b"\n"
+        """Keep a row; its times come back as ISO 8601.
+
+        Raises:
+            OSError: it cannot be kept, as on a full disk.
+            ValueError: no JSON can hold it.
+        """
+        line = to_json(row) + b"\n"
         with self._swap:
             if self._active is None:
                 self._active = self._begin()

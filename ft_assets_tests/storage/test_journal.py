@@ -92,7 +92,30 @@ def test_what_is_handed_over_is_the_heirs_and_may_be_deleted_at_once(tmp_path: P
             assert rows(heir) == [number - 1, number]
     journal.hand_over(heir.owner())
     assert rows(journal) == rows(heir) == []
+    journal.close()
     assert not [*tmp_path.glob("*.jsonl")]
+
+
+def test_the_next_file_is_begun_when_one_is_handed_over_and_a_disk_too_full_for_it_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Journal) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    journal, heir = Journal(tmp_path), Journal(tmp_path)
+    journal.append({"n": 1})
+    journal.hand_over(heir.owner())
+    with monkeypatch.context() as full:
+        full.setattr(Journal, "_begin", refuse)
+        journal.append({"n": 2})  # needs no file any more
+        with pytest.raises(OSError, match="No space"):
+            journal.hand_over(heir.owner())
+        with pytest.raises(OSError, match="No space"):
+            journal.append({"n": 3})
+    assert rows(heir) == [1, 2]
+    journal.append({"n": 4})
+    journal.hand_over(heir.owner())
+    assert rows(heir) == [4]
 
 
 @pytest.mark.parametrize("adopted_before", [False, True])
