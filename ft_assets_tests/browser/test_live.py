@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ft_assets_tests.serving.conftest import Guarded, until
+from ft_assets_tests.serving.conftest import Guarded
 from ft_assets_tests.serving.live_traffic import HOSTILE, stage_anew
-from ft_assets_tests.serving.test_live import figures
+from ft_assets_tests.serving.test_live import figures, until_whole
 
 
 def address(guarded: Guarded, key: str) -> str:
@@ -16,7 +16,7 @@ def address(guarded: Guarded, key: str) -> str:
 @pytest.mark.slow
 def test_the_page_shows_the_rollout_and_answers_stay_text(guarded: Guarded, dom: Callable[[str], str]):
     rollout = stage_anew(guarded.home, "seen")
-    until(lambda: any(model["rollout"] for model in figures(guarded)["models"]), seconds=10)
+    until_whole(guarded, rollout)
     page = dom(address(guarded, guarded.keys["root"][1]))
     assert "<title>ft_assets live</title>" in page
     assert f"<b>{rollout.challenger}</b> 25%" in page

@@ -35,14 +35,19 @@ from ft_assets_tests.serving.live_traffic import HOSTILE, stage_anew
 @pytest.fixture(scope="module")
 def watched(guarded: Guarded) -> Rollout:
     rollout = stage_anew(guarded.home, "watched")
-    until(lambda: any(_is_whole(model) for model in figures(guarded)["models"]), seconds=30)
+    until_whole(guarded, rollout)
     return rollout
 
 
-def _is_whole(model: dict) -> bool:
-    """Whether it is the watched one, by figures that were made after its last answer: they are kept for a while."""
-    shown = model["rollout"] if model["model"] == "watched" else None
-    return bool(shown) and shown["signals"]["reward"]["answers"] == [60, 60]
+def until_whole(guarded: Guarded, rollout: Rollout) -> None:
+    """Wait for figures that were made after the last answer, from a picture of the routes that knows the rollout."""
+
+    def is_whole(model: dict) -> bool:
+        return model["challenger"] == rollout.challenger and model["rollout"]["signals"]["reward"][
+            "answers"
+        ] == [60, 60]
+
+    until(lambda: any(is_whole(model) for model in figures(guarded)["models"]), seconds=30)
 
 
 def see(guarded: Guarded, who: str, path: str = "/live") -> httpx.Response:
