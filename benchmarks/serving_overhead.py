@@ -108,8 +108,7 @@ def bare(root: Path) -> dict[str, Any]:
         with _serve(home, digest, "plain") as url:
             ways = {"without": (url, "off"), "with": (url, "on")}
             times = _take_turns(url, ways, pause)
-        assert _rows(home) == _WARM + times["with"].size // _TURN * (_SETTLED + _TURN), "every row arrives"
-        found[name] = _told(times, "with")
+        found[name] = _told(home, times, "with")
     return found
 
 
@@ -123,8 +122,7 @@ def engine(root: Path) -> dict[str, Any]:
     with _serve(home, digest, "switched") as ours, _serve(home, digest, "bare") as other:
         ways = {"bare": (other, "off"), "stripped": (ours, "off"), "ours": (ours, "on")}
         times = _take_turns(ours, ways, 0.0)
-    assert _rows(home) == _WARM + times["ours"].size // _TURN * (_SETTLED + _TURN), "every row arrives"
-    return _told(times, "ours")
+    return _told(home, times, "ours")
 
 
 def _home(root: Path) -> tuple[Any, str]:
@@ -178,8 +176,9 @@ def _take_turns(ours: str, ways: dict[str, tuple[str, str]], pause: float) -> di
     return {name: np.array(taken) for name, taken in times.items()}
 
 
-def _told(times: dict[str, Any], name: str) -> dict[str, Any]:
-    """Quantiles, and what `name` adds to those of the others: see `_added`."""
+def _told(home: Any, times: dict[str, Any], name: str) -> dict[str, Any]:
+    """Quantiles, and what `name`, which alone recorded rows, adds to those of the others: see `_added`."""
+    assert _rows(home) == _WARM + len(times[name]) * (_SETTLED + _TURN), "every row arrives"
     quantiles = {way: _quantiles(taken.ravel()) for way, taken in times.items()}
     others = [way for way in times if way != name]
     added = {f"{name}_over_{way}": _added(times[way], times[name]) for way in others}
@@ -201,7 +200,7 @@ def _added(other: Any, ours: Any) -> dict[str, list[float]]:
 
 
 def _ask(connection: http.client.HTTPConnection, pause: float) -> float:
-    """Seconds from the request to the answer's last byte."""
+    """Seconds from the request to the answer's last byte, after a pause that does not count."""
     time.sleep(pause)
     body = {"model": "base", "messages": MESSAGES, "max_tokens": 1}
     return _seconds(lambda: _post(connection, "/v1/chat/completions", json.dumps(body)))

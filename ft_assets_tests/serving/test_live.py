@@ -43,9 +43,9 @@ def until_whole(guarded: Guarded, rollout: Rollout) -> None:
     """Wait for figures that were made after the last answer, from a picture of the routes that knows the rollout."""
 
     def is_whole(model: dict) -> bool:
-        return model["challenger"] == rollout.challenger and model["rollout"]["signals"]["reward"][
-            "answers"
-        ] == [60, 60]
+        if model["challenger"] != rollout.challenger:
+            return False
+        return model["rollout"]["signals"]["reward"]["answers"] == [60, 60]
 
     until(lambda: any(is_whole(model) for model in figures(guarded)["models"]), seconds=30)
 

@@ -36,6 +36,10 @@ def living(folder: Path) -> Iterator[subprocess.Popen[str]]:
         child.kill()
 
 
+def no_space(_: Journal) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def rows(journal: Journal) -> list[int]:
     """Numbers of all rows of a journal, which are then forgotten."""
     journal.seal()
@@ -99,14 +103,11 @@ def test_what_is_handed_over_is_the_heirs_and_may_be_deleted_at_once(tmp_path: P
 def test_the_next_file_is_begun_when_one_is_handed_over_and_a_disk_too_full_for_it_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: Journal) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     journal, heir = Journal(tmp_path), Journal(tmp_path)
     journal.append({"n": 1})
     journal.hand_over(heir.owner())
     with monkeypatch.context() as full:
-        full.setattr(Journal, "_begin", refuse)
+        full.setattr(Journal, "_begin", no_space)
         journal.append({"n": 2})  # needs no file any more
         with pytest.raises(OSError, match="No space"):
             journal.hand_over(heir.owner())
@@ -150,13 +151,10 @@ def test_what_a_full_disk_leaves_of_a_line_spoils_no_other(tmp_path: Path) -> No
 def test_a_disk_too_full_for_another_file_keeps_none_from_being_delivered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: Journal) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     journal = Journal(tmp_path)
     journal.append({"n": 1})
     with monkeypatch.context() as full:
-        full.setattr(Journal, "_begin", refuse)
+        full.setattr(Journal, "_begin", no_space)
         assert rows(journal) == [1]
         with pytest.raises(OSError, match="No space"):
             journal.append({"n": 2})
