@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ft_assets.bases.tiny_base import write_tiny_base
 from ft_assets.recipe import Recipe
@@ -15,6 +16,10 @@ from ft_assets_tests.postgres import SERVER, fresh_database
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+
+# The same inputs on every run, as long as they are to take; `--hypothesis-seed=…` asks for others.
+settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture

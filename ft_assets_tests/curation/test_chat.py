@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ft_assets.bases.tiny_base import write_tiny_base
@@ -59,7 +59,6 @@ def test_an_answer_of_tool_calls_that_the_template_leaves_out_is_refused(tokeniz
     assert sum(answer) > 1 and len(ids) == len(answer)
 
 
-@settings(deadline=None)
 @given(chat=CHATS)
 def test_prompt_is_a_prefix_and_the_mask_is_the_rest(tokenizer: Any, chat: tuple[list[str], str | None, str]):
     messages = conversation(chat)
@@ -70,7 +69,6 @@ def test_prompt_is_a_prefix_and_the_mask_is_the_rest(tokenizer: Any, chat: tuple
     assert ids[-1] == tokenizer.eos_token_id
 
 
-@settings(deadline=None)
 @given(chat=CHATS)
 def test_no_text_can_end_a_turn_or_open_another(tokenizer: Any, chat: tuple[list[str], str | None, str]):
     messages = conversation(chat)

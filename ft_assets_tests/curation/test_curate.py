@@ -170,8 +170,6 @@ _turns = st.lists(
 
 @settings(
     max_examples=60,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(_turns.map(lambda turns: chat(*turns)) | st.just(_UNREADABLE), max_size=8))

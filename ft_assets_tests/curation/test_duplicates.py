@@ -75,7 +75,7 @@ _rows = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(st.lists(_rows, max_size=12), st.lists(_rows, max_size=4), st.sampled_from([0.4, 0.8]))
 def test_every_dropped_row_has_a_like_row_that_stays_and_no_two_like_rows_stay(
     rows: list[Example], earlier: list[Example], threshold: float

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ft_assets.curation.hashes import Hashes, among
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(st.lists(st.lists(st.integers(0, 5), max_size=9), max_size=6))
 def test_distinct_keeps_each_value_of_a_row_once(rows: list[list[int]]) -> None:
     hashes = _hashes(rows).distinct()
@@ -16,7 +16,7 @@ def test_distinct_keeps_each_value_of_a_row_once(rows: list[list[int]]) -> None:
     ]
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=4), max_size=6))
 def test_arrow_and_back_is_the_same(rows: list[list[int]]) -> None:
     hashes = _hashes(rows)
@@ -27,7 +27,7 @@ def test_arrow_and_back_is_the_same(rows: list[list[int]]) -> None:
     assert [beside.row(index).tolist() for index in range(beside.rows)] == [row * 2 for row in rows]
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 9), max_size=30), st.sets(st.integers(0, 9)))
 def test_among_finds_what_is_known(values: list[int], known: set[int]) -> None:
     found = among(np.array(values, np.uint64), np.array(sorted(known), np.uint64))

@@ -15,7 +15,7 @@ _words = st.lists(st.sampled_from(["red", "green", "blue", "grey", "pink", "gold
 _thresholds = st.sampled_from([0.0, 0.3, 0.5, 0.8, 1.0])
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(st.lists(_words | st.text(max_size=30), max_size=12), _thresholds)
 def test_a_pair_within_is_a_true_pair_and_no_close_pair_is_lost(texts: list[str], threshold: float) -> None:
     sets = [gram_set(text) for text in texts]
@@ -28,7 +28,7 @@ def test_a_pair_within_is_a_true_pair_and_no_close_pair_is_lost(texts: list[str]
     assert near_duplicates(texts, threshold) == truth
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(st.lists(_words, max_size=8), st.lists(_words, max_size=8), _thresholds)
 def test_a_pair_against_others_is_a_true_pair(left: list[str], right: list[str], threshold: float) -> None:
     truth = [

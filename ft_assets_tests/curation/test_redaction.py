@@ -109,7 +109,7 @@ _PARTS = ["ann@example.com", "+49 171 1234567", "tel", "4155550132", "4111 1111 
           "<EMAIL_1>", "<", ">", "203.0.113.9", "ssn", "536-22-8145", "token=", "://a:b@", "\u200b", "９"]  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.sampled_from(_PARTS), st.sampled_from(["", " ", ", ", "\n", ": "])), max_size=12)
 )
@@ -166,7 +166,7 @@ def test_a_hundred_kilobytes_of_bait_end(piece: str) -> None:
     redact(piece * (100_000 // len(piece)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text() | st.binary().map(lambda raw: raw.decode(errors="surrogateescape")))
 def test_any_text_is_answered(text: str) -> None:
     Redactor().json(text)

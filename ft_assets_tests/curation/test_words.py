@@ -41,7 +41,7 @@ def test_each_text_has_its_words_in_order() -> None:
 _texts = st.lists(st.none() | st.text("ab Zé日\u0430-+\n\0", max_size=40) | st.text(max_size=12), max_size=9)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(_texts, st.integers(0, 9))
 def test_a_column_has_the_words_of_its_texts(texts: list[str | None], start: int) -> None:
     texts = [text and text.encode("utf-8", "replace").decode() for text in texts]
@@ -61,7 +61,7 @@ def test_many_words_have_as_many_hashes() -> None:
     assert len(np.unique(hash_words([" ".join(spellings)]).values)) == len(spellings)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(
     st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=7), max_size=6),
     st.sampled_from([1, 2, 3, 13]),

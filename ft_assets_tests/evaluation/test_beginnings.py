@@ -65,7 +65,7 @@ REQUESTS = st.builds(
 
 
 @given(st.lists(st.lists(REQUESTS, min_size=1, max_size=4), min_size=1, max_size=4))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_answer_depends_on_what_was_asked_before(engine: Engine, asked: list[list[Request]]) -> None:
     for together in asked:
         assert same(answers(engine, together, reuse=True), answers(engine, together, reuse=False))

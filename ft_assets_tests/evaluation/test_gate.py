@@ -298,7 +298,7 @@ def test_every_difference_is_plain_json_with_its_interval_and_p_value() -> None:
         )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_arms_does_not_matter(random) -> None:
     rows = results({**BETTER, "incumbent": {"loss": 3.0}}, clusters=25)
@@ -309,7 +309,7 @@ def test_the_order_of_rows_and_arms_does_not_matter(random) -> None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(-3, 3), min_size=8, max_size=30), st.floats(0.01, 100))
 def test_what_is_called_better_is_worse_the_other_way_round(changes: list[float], scale: float) -> None:
     """Swapping the arms mirrors the evidence, and a change of the unit changes no p value."""

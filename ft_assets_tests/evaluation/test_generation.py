@@ -258,7 +258,7 @@ def test_nothing_asked_nothing_answered(engine: Engine) -> None:
     assert engine.examine([], None, 4) == []
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(st.tuples(st.text(max_size=30), st.sampled_from([None, "one", "two"])), min_size=1, max_size=5)
 )

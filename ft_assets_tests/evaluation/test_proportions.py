@@ -26,7 +26,7 @@ def test_mcnemar_is_the_binomial_test_of_the_changed_rows(wins: int, losses: int
         assert mcnemar(0, 0) == 1.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(counts)
 def test_the_ends_of_the_score_interval_are_where_the_restricted_likelihood_says(given_counts: tuple) -> None:
     """The variance is taken at the maximum-likelihood shares whose difference is the claim, found numerically."""

@@ -168,7 +168,7 @@ class Machine:
             module.open_batch = kept
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=st.lists(st.sampled_from(["speak", "speak", "take", "die early", "die late"]), max_size=14))
 def test_every_correction_lands_in_exactly_one_batch(
     moves: list[str], tmp_path_factory: pytest.TempPathFactory, recipe: Recipe

@@ -120,9 +120,6 @@ def fuzz(api: Api, path: str, method: str, mode: str) -> None:
 
     @settings(
         max_examples=100,
-        derandomize=True,
-        deadline=None,
-        database=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode)))

@@ -32,9 +32,7 @@ from ft_assets_tests.sources.read import TURNS, read_bytes, row
 _INPUTS = int(os.environ.get("FT_ASSETS_FUZZ", "40"))
 _fuzz = settings(
     max_examples=_INPUTS,
-    deadline=None,
     derandomize=_INPUTS < 1_000,  # the suite is the same every time
-    database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )

@@ -259,8 +259,6 @@ arrivals = st.lists(
 @given(arrivals=arrivals, strategy=st.sampled_from(["hash", "time"]))
 @settings(
     max_examples=100,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_pair_on_two_sides_and_no_side_ever_changes(

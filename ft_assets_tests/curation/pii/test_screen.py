@@ -37,7 +37,7 @@ _joints = st.sampled_from(["", " ", ": ", "=", "\n", "-", ".", "/", "\u200b", "ã
 _pieces = st.one_of(_forms, _words, _noise, st.sampled_from(_LABELLED))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(_pieces, _joints), max_size=6))
 def test_texts_of_what_recognisers_look_for_are_answered_alike(pieces: list[tuple[str, str]]) -> None:
     text = "".join(piece + joint for piece, joint in pieces)

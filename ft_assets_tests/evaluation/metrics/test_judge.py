@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai import OpenAI
 from sklearn.metrics import cohen_kappa_score
@@ -307,7 +307,6 @@ def test_a_file_of_labels_that_is_not_there_is_told(tmp_path: Path) -> None:
 choices = st.sampled_from(["a", "b", "tie"])
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(choices, choices), min_size=1, max_size=40))
 @pytest.mark.filterwarnings("ignore")
 def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[Any, Any]]) -> None:

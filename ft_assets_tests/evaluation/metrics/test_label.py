@@ -1,7 +1,7 @@
 """Labels: right or wrong a row, and the figures of each label as scikit-learn gives them."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
@@ -27,7 +27,6 @@ def test_an_answer_is_the_label_or_not(reference: str, answer: str, found: float
     assert answer_score(METRIC, reference, answer) == found
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(LABELS), st.sampled_from([*LABELS, "what", ""])), min_size=1, max_size=40

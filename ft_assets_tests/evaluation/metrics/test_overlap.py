@@ -1,7 +1,7 @@
 """Overlap of texts: against the libraries that the field cites, and by hand."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
@@ -23,7 +23,6 @@ def test_rouge_l_by_hand() -> None:
     assert rouge_l("夏 の 海", "冬 の 海") == pytest.approx(200 / 3)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from("abcd"), min_size=1, max_size=12), st.lists(st.sampled_from("abcd"), max_size=12)
 )

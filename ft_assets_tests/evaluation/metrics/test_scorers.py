@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -33,7 +33,6 @@ def test_an_empty_answer_scores_the_worst(metric: dict[str, Any], nothing: str) 
 
 
 @pytest.mark.parametrize("metric", PLAIN, ids=lambda metric: metric["kind"])
-@settings(deadline=None)
 @given(answer=st.text(max_size=60), reference=st.text(max_size=60), calls=st.booleans())
 def test_a_score_lies_within_bounds_and_its_absence_depends_on_the_row(
     metric: dict[str, Any], answer: str, reference: str, calls: bool

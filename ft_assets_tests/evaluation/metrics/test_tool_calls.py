@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ft_assets.evaluation.metrics.tool_calls import read_calls, reference_calls, same_calls
@@ -84,7 +84,6 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5), values, max_size=4))
 def test_the_order_of_keys_says_nothing(arguments: dict[str, Any]) -> None:
     turned = dict(reversed(arguments.items()))
@@ -92,7 +91,6 @@ def test_the_order_of_keys_says_nothing(arguments: dict[str, Any]) -> None:
     assert same_calls(json.dumps({"name": "f", "arguments": arguments}), reference)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_no_text_is_a_crash(text: str) -> None:
     assert read_calls(text) is None or isinstance(read_calls(text), list)
