@@ -16,7 +16,6 @@ from typing import Any
 
 from peft import PeftConfig, PeftModel  # noqa: TID253
 from peft.tuners.lora import Linear, LoraLayer  # noqa: TID253
-from peft.utils.other import AuxiliaryTrainingWrapper  # noqa: TID253
 from torch.nn import Module  # noqa: TID253
 from transformers import PreTrainedModel  # noqa: TID253
 
@@ -24,6 +23,7 @@ from ft_assets.errors import BrokenEnvironment, Refused, WrongInput
 from ft_assets.evaluation.dora import freeze_dora
 from ft_assets.evaluation.kinds import Kind, settings_of
 from ft_assets.evaluation.lora_rows import LoraRows, Runs
+from ft_assets.evaluation.shareable import check_shareable
 
 _BASE = "__base__"  # PEFT's name for a row without adapter
 
@@ -59,7 +59,7 @@ class AdapterRack:
         Raises:
             WrongInput: the name holds another folder's adapter.
             BrokenEnvironment: a file is missing (a pickle is never read instead).
-            Refused: the weights do not fit the base.
+            Refused: the weights do not fit the base, or would change it for the adapters beside it.
         """
         if name in self._slots:
             if self._folders[name] != folder:
@@ -131,6 +131,7 @@ class AdapterRack:
 
     def _load(self, slot: str, folder: Path) -> None:
         config = PeftConfig.from_pretrained(str(folder))
+        check_shareable(config)
         config.inference_mode = True
         # On the meta device first: random initial weights would be drawn only to be overwritten.
         if self._peft is None:
@@ -152,7 +153,7 @@ class AdapterRack:
             # The output layer sees a few tokens of each row only, and not those that `Runs` tells of.
             if type(module) is Linear and module is not self._model.get_output_embeddings():
                 self._stand_in(name, module).adopt(slot)
-            elif isinstance(module, LoraLayer | AuxiliaryTrainingWrapper) and id(module) not in self._hooked:
+            elif isinstance(module, LoraLayer) and id(module) not in self._hooked:
                 assert isinstance(module, Module)  # as every layer of PEFT is
                 module.register_forward_pre_hook(self._hand_over, with_kwargs=True)
                 self._hooked.add(id(module))

@@ -23,7 +23,7 @@ _CODE = (
         f"evaluation/{name}.py"
         for name in (
             *("adapters", "batch", "cache", "decoding", "dora", "generation", "kinds", "lora_rows", "packed"),
-            *("sampling", "scoring", "tensor_file", "text_stream"),
+            *("sampling", "scoring", "shareable", "tensor_file", "text_stream"),
         )
     ),
 )

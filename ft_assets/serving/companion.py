@@ -2,7 +2,7 @@
 
 It delivers rows, stores feedback, and looks whether the routing has changed. In the server's own interpreter each of
 these would take turns with the engine and the requests. It lives as long as the server: it ends when its standard input
-does, and if it ends before, another is started. Nothing is lost by that, as what it was given lies on disk.
+does, and if it ends before, or hangs, another is started. Nothing is lost by that, as what it was given lies on disk.
 
 Both sides send JSON, a line for a message. From the server: `{"number", "feedback"}`. From the companion:
 `{"number", "made", "problem"}`, and reports.
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _MODULE = "ft_assets.serving.companion_process"
 ANSWER_SECONDS = 4.0
 """How long an answer is waited for: longer than the companion waits for the database and for an answer's row."""
+SILENCE_SECONDS = 60.0
+"""How long it may say nothing before it is killed; unless it hangs, it reports every few seconds."""
 PAUSE_SECONDS = (0.1, 5.0)
 """Before another is started: the first time, and at most."""
 LINE_BYTES = 4_000_000
@@ -130,10 +132,16 @@ class Companion:
             *command, stdin=pipe, stdout=pipe, env=environment, limit=LINE_BYTES, start_new_session=True
         )
         assert self._process.stdin is not None and self._process.stdout is not None
+        lines = self._process.stdout
         try:
-            while (line := await self._process.stdout.readline()).endswith(b"\n"):  # else it was killed
+            # A line that does not end, or none: it was killed.
+            while (line := await asyncio.wait_for(lines.readline(), SILENCE_SECONDS)).endswith(b"\n"):
                 self._hear(json.loads(line))
             await self._process.wait()
+            return self._up.is_set()
+        except TimeoutError:
+            log.warning("the companion process has said nothing for %g s and is killed", SILENCE_SECONDS)
+            self._process.kill()
             return self._up.is_set()
         finally:
             self._process.stdin.close()

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.25
 """Between two looks whether the routing has changed."""
+QUIET_SECONDS = 5.0
+"""After so long without a word the server is told that all is well: a delivery may take longer."""
 
 
 class CompanionProcess:
@@ -40,6 +43,7 @@ class CompanionProcess:
         self._deliverer = Deliverer(home)
         self._stamp: str | None = None
         self._counted: list[list[Any]] = []
+        self._told_at = float("-inf")
 
     async def run(self) -> None:
         """Deliver, look and answer until the server has ended, and then deliver the rest."""
@@ -85,9 +89,10 @@ class CompanionProcess:
             self._stamp = None
             with suppress(Exception):
                 self._stamp = await asyncio.to_thread(self._look)
-                if self._stamp != before:
-                    before = self._stamp
-                    self._report()
+            news = self._stamp not in (None, before)
+            before = self._stamp or before
+            if news or time.monotonic() - self._told_at > QUIET_SECONDS:
+                self._report()
             await asyncio.sleep(LOOK_SECONDS)
 
     @heard_within(SILENT_SECONDS)
@@ -108,6 +113,7 @@ class CompanionProcess:
     def _tell(self, message: dict[str, Any]) -> None:
         with suppress(BrokenPipeError):  # the server has ended, which standard input says too
             os.write(self._out, json.dumps(message).encode() + b"\n")
+        self._told_at = time.monotonic()
 
 
 async def _lines(number: int) -> AsyncIterator[bytes]:

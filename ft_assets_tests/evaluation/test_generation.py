@@ -227,6 +227,41 @@ def test_an_adapter_of_another_base_is_refused_and_leaves_nothing_behind(
     engine.add_adapter("one", tiny_adapters["one"])
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"modules_to_save": ["lm_head"]},
+        {"trainable_token_indices": [5, 6]},
+        {"bias": "all"},
+        {"init_lora_weights": "pissa"},
+        {"layer_replication": [(0, 1), (0, 2)]},
+        {"alora_invocation_tokens": [5]},
+    ],
+    ids=lambda wanted: next(iter(wanted)),
+)
+def test_an_adapter_that_would_change_the_others_is_refused(
+    tiny_base: Path, tiny_adapters: dict[str, Path], tmp_path: Path, wanted: dict[str, object]
+) -> None:
+    folder = write_adapter(tiny_base, tmp_path, 4, 0, **wanted)
+    engine = Engine.load(tiny_base, "cpu")
+    engine.add_adapter("one", tiny_adapters["one"])
+    asked = [ask("hello"), ask("hello", "one")]
+    before = engine.generate(asked)
+    with pytest.raises(Refused, match=f"share it, which {next(iter(wanted))} does not allow"):
+        engine.add_adapter("other", folder)
+    assert engine.generate(asked) == before
+
+
+def test_an_adapter_that_is_no_lora_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    from peft import IA3Config, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_base)
+    get_peft_model(model, IA3Config(task_type="CAUSAL_LM")).save_pretrained(tmp_path)
+    with pytest.raises(Refused, match="only LoRA adapters share a base"):
+        Engine.load(tiny_base, "cpu").add_adapter("other", tmp_path)
+
+
 def test_a_pickled_adapter_is_never_read(
     tiny_base: Path, tiny_adapters: dict[str, Path], tmp_path: Path
 ) -> None:

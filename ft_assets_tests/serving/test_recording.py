@@ -1,6 +1,7 @@
 """What a server keeps reaches the database through its companion, whatever happens to either process."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -9,11 +10,13 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 import pytest
 
 from ft_assets.serving import companion as module
+from ft_assets.serving import companion_process
 from ft_assets.serving.companion import Companion, Report
 from ft_assets.serving.deliverer import JOURNALS
 from ft_assets.serving.metrics import FEEDBACK
@@ -186,6 +189,30 @@ def test_feedback_that_a_companion_does_not_answer_is_kept_and_arrives_once(
     assert journal(home) == []
 
 
+def test_a_companion_that_hangs_is_killed_and_another_delivers_what_it_was_given(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async def scenario() -> None:
+        async with serving(home) as both:
+            await both.reported()
+            with monkeypatch.context() as impatient:
+                impatient.setattr(module, "SILENCE_SECONDS", 1.0)
+                await both.reported()
+                hangs = both.pid
+                os.kill(hangs, signal.SIGSTOP)
+                for number in range(5):
+                    both.recorder.record(interaction(f"chat-{number}"))
+                both.recorder._hand_over()
+                await eventually(lambda: "has said nothing for 1 s" in caplog.text)
+            await eventually(lambda: len(recorded(home)) == 5)
+            assert both.pid != hangs
+            assert not psutil.pid_exists(hangs)
+
+    asyncio.run(scenario())
+    assert recorded(home) == [f"chat-{number}" for number in range(5)]
+    assert journal(home) == []
+
+
 def test_a_companion_that_cannot_be_started_costs_no_row(
     home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
@@ -233,6 +260,25 @@ def companion_alone(home: Home, close_fds: bool = True) -> subprocess.Popen[byte
     pipe = subprocess.PIPE
     environment = {**os.environ, **home.environment()}
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, close_fds=close_fds)
+
+
+def test_a_companion_says_that_it_lives_while_a_delivery_takes_long(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(companion_process, "QUIET_SECONDS", 0.3)
+
+    async def scenario(told: BinaryIO, tell: int) -> list[Report]:
+        looks = asyncio.create_task(companion_process.CompanionProcess(home, tell)._keep_looking())
+        try:
+            return [json.loads(await asyncio.to_thread(told.readline)) for _ in range(3)]
+        finally:
+            looks.cancel()
+
+    hear, tell = os.pipe()
+    with os.fdopen(hear, "rb") as told, os.fdopen(tell, "wb"):
+        first, *later = asyncio.run(scenario(told, tell))
+    assert first["stamp"] is not None
+    assert [report["behind"] for report in later] == [False, False]
 
 
 def test_half_a_message_of_a_server_that_was_killed_keeps_no_row_from_being_delivered(home: Home):
