@@ -28,6 +28,10 @@ WHOLE_SECONDS = 170.0
 answer that is broken off after so long, before its client got anything, has failed, whoever gave it up."""
 
 
+class _Withdrawn(Exception):
+    """The arm is dealt to nobody any more, and nothing of its answer was given out."""
+
+
 def new_inference_id() -> str:
     """Names one answer, and cannot be guessed: whoever has it may say what they think of the answer."""
     return f"chat-{uuid4().hex}"
@@ -76,6 +80,10 @@ class Answer:
         """Tokens made so far, the end token included."""
         return len(self.tokens)
 
+    def start_anew(self) -> None:
+        """Forget what was made so far, which nobody has seen."""
+        self.text, self.tokens, self.finish, self.first_token_seconds = "", [], None, None
+
     def again(self, error: str | None = None) -> "Answer":
         """The same question with nothing answered yet, under an id of its own."""
         return replace(self, inference_id=new_inference_id(), error=error, tokens=[], text="", finish=None)
@@ -116,8 +124,9 @@ class Answerer:
     async def tokens(self, answer: Answer) -> AsyncGenerator[Token, None]:
         """Tokens as they are made; ends once the answer is recorded. Closing it stops the work.
 
-        If the champion takes over from a challenger, `answer` starts anew; of a streamed answer only before its first
-        token, as nothing given out can be taken back.
+        If the champion takes over from a challenger that fails, `answer` starts anew; of a streamed answer only before
+        its first token, as nothing given out can be taken back. It also does if the arm has lost its traffic before the
+        first token, so whoever waits in the queue is not answered by what was rolled back meanwhile.
 
         Raises:
             Busy: too many requests wait; nothing is recorded.
@@ -149,32 +158,44 @@ class Answerer:
         answer.cancelled = answer.error is None
         self._close(answer, "cancelled" if answer.cancelled else "error")
 
-    async def _with_fallback(self, answer: Answer) -> AsyncGenerator[Token, None]:
+    async def _with_fallback(self, answer: Answer, ahead: bool = False) -> AsyncGenerator[Token, None]:
         choice = answer.choice
         try:
-            async with aclosing(self._by(answer, choice.arm, choice.rollout)) as tokens:
+            async with aclosing(self._by(answer, choice.arm, choice.rollout, ahead=ahead)) as tokens:
                 async for token in tokens:
+                    if answer.answer_tokens == 1 and not self._routes.picture.holds(choice):
+                        raise _Withdrawn
                     yield token
             return
+        except _Withdrawn:
+            assert choice.sticky is not None
+            answer.choice = self._routes.picture.choose(choice.model, choice.sticky)
+            following = self._with_fallback(answer, ahead=True)
         except (EngineFailed, AdapterUnavailable) as error:
             if choice.fallback is None or (answer.streamed and answer.tokens) or not self._engine.alive:
                 raise
             self._note_broken(answer, str(error))
-        answer.text, answer.tokens, answer.finish, answer.first_token_seconds = "", [], None, None
-        # The champion did not get this user by lot, so the answer is no evidence for the rollout.
-        async with aclosing(self._by(answer, choice.fallback, None)) as tokens:
+            # The champion did not get this user by lot, so the answer is no evidence for the rollout.
+            following = self._by(answer, choice.fallback, None)
+        answer.start_anew()
+        async with aclosing(following) as tokens:
             async for token in tokens:
                 yield token
 
     async def _by(
-        self, answer: Answer, arm: Arm, rollout: str | None, background: bool = False
+        self,
+        answer: Answer,
+        arm: Arm,
+        rollout: str | None,
+        background: bool = False,
+        ahead: bool = False,
     ) -> AsyncGenerator[Token, None]:
         """Tokens of one arm."""
         answer.address, answer.rollout = arm.address, rollout
         answer.request = replace(answer.request, adapter=arm.adapter_digest)
         async with (
             self._in_memory(arm),
-            aclosing(self._engine.stream(answer.request, background)) as stream,
+            aclosing(self._engine.stream(answer.request, background, ahead)) as stream,
         ):
             async for token in stream:
                 answer.add(token)

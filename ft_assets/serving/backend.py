@@ -34,12 +34,15 @@ class Backend(Protocol):
         """Forget an adapter that nothing uses."""
         ...
 
-    def stream(self, request: Request, background: bool = False) -> AsyncGenerator[Token, None]:
+    def stream(
+        self, request: Request, background: bool = False, ahead: bool = False
+    ) -> AsyncGenerator[Token, None]:
         """Tokens of one answer as they are made. Closing the iterator frees the request's place.
 
         Args:
             request: what to answer.
             background: nobody waits for it, so it gives way to everybody who does.
+            ahead: it has waited before, so it goes before those who wait, however many they are.
 
         Raises:
             Busy: too many are waiting, or a user took its place in the background.

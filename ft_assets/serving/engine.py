@@ -117,19 +117,12 @@ class EngineThread:
             self._changed.notify()
         return await asyncio.wrap_future(future)
 
-    async def stream(self, request: Request, background: bool = False) -> AsyncGenerator[Token, None]:
-        """Tokens of one answer as they are made. Closing the iterator frees the request's place.
-
-        Args:
-            request: what to answer.
-            background: nobody waits for it, so it gives way to everybody who does.
-
-        Raises:
-            Busy: too many are waiting, or a user took its place in the background.
-            EngineFailed: the request or the batch broke.
-        """
+    async def stream(
+        self, request: Request, background: bool = False, ahead: bool = False
+    ) -> AsyncGenerator[Token, None]:
+        """See `Backend.stream`."""
         ticket = _Ticket(request, asyncio.get_running_loop(), background)
-        self._enqueue(ticket)
+        self._enqueue(ticket, ahead)
         try:
             while True:
                 item = await ticket.tokens.get()
@@ -141,15 +134,18 @@ class EngineThread:
         finally:
             ticket.cancelled = True
 
-    def _enqueue(self, ticket: _Ticket) -> None:
+    def _enqueue(self, ticket: _Ticket, ahead: bool) -> None:
         with self._changed:
             self._refuse_if_stopped()
             queue = self._background if ticket.background else self._tickets
             for left in [waiting for waiting in queue if waiting.cancelled]:
                 queue.remove(left)
-            if len(queue) >= (MAX_BACKGROUND if ticket.background else self.max_waiting):
+            if ahead:
+                queue.appendleft(ticket)
+            elif len(queue) < (MAX_BACKGROUND if ticket.background else self.max_waiting):
+                queue.append(ticket)
+            else:
                 raise Busy
-            queue.append(ticket)
             WAITING.set(len(self._tickets))
             self._changed.notify()
 

@@ -57,6 +57,7 @@ class Choice:
         rollout: id of the rollout that this answer is evidence for.
         settings: of the model's recipe.
         shadow: who is asked the same in the background.
+        sticky: what the arm was dealt by; None when it was asked for by name.
     """
 
     model: str
@@ -65,6 +66,7 @@ class Choice:
     rollout: str | None
     settings: Serving
     shadow: Arm | None = None
+    sticky: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,15 @@ class Picture:
             arm = choose(served.route, sticky)
             other = served.route.champion if arm != served.route.champion else None
             shadow = served.route.challenger if served.route.weight == 0 else None
-            return Choice(asked, arm, other, served.route.rollout, served.settings, shadow)
+            return Choice(asked, arm, other, served.route.rollout, served.settings, shadow, sticky)
         raise self.unknown(asked)
+
+    def holds(self, choice: Choice) -> bool:
+        """Whether an arm that was dealt is still dealt to somebody; one asked for by name always stays."""
+        if choice.sticky is None or choice.model not in self.models:
+            return True
+        of = self.models[choice.model].route
+        return choice.arm == of.champion or (choice.arm == of.challenger and of.weight > 0)
 
     def release(self, name: str) -> Release | None:
         """The release that is called so, as on the command line: see `registry/names.py`."""

@@ -104,10 +104,15 @@ class VllmEngine:
         with suppress(NotThere):
             await self._api.unload(name)
 
-    async def stream(self, request: Request, background: bool = False) -> AsyncGenerator[Token, None]:
-        """See `Backend.stream`. Work in the background gives way once `max_batch` requests run."""
+    async def stream(
+        self, request: Request, background: bool = False, ahead: bool = False
+    ) -> AsyncGenerator[Token, None]:
+        """See `Backend.stream`. Work in the background gives way once `max_batch` requests run.
+
+        Nothing goes ahead of what vLLM has; it is only never turned away.
+        """
         self._refuse_if_away()
-        place = self._enter(background)
+        place = self._enter(background, ahead)
         try:
             async with aclosing(self._tokens(request)) as tokens:
                 async for token in tokens:
@@ -122,9 +127,9 @@ class VllmEngine:
             self._places.remove(place)
             WAITING.set(self._waiting())
 
-    def _enter(self, background: bool) -> _Place:
+    def _enter(self, background: bool, ahead: bool) -> _Place:
         full = len(self._places) >= self.max_batch
-        if full if background else self._waiting() >= self.max_waiting:
+        if full if background else self._waiting() >= self.max_waiting and not ahead:
             raise Busy
         if full:
             self._make_room()

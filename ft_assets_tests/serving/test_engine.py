@@ -101,6 +101,31 @@ def test_a_full_queue_turns_away_at_once_and_a_cancelled_place_is_free_again(thr
     asyncio.run(scenario())
 
 
+def test_who_has_waited_before_goes_ahead_and_is_never_turned_away(thread: EngineThread):
+    ended: list[str] = []
+
+    async def ask(name: str, ahead: bool = False) -> None:
+        async for _ in thread.stream(request(name), ahead=ahead):
+            pass
+        ended.append(name)
+
+    async def scenario() -> None:
+        thread.max_batch = 1
+        thread.start()
+        at_work, go_on = threading.Event(), threading.Event()
+        held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
+        await asyncio.to_thread(at_work.wait)
+        waiting = [asyncio.create_task(ask(name)) for name in ("one", "two", "three")]
+        await asyncio.sleep(0)  # lets them enter the queue
+        waiting.append(asyncio.create_task(ask("ahead", ahead=True)))
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(held, *waiting)
+
+    asyncio.run(scenario())
+    assert ended == ["ahead", "one", "two", "three"]
+
+
 def test_closing_a_stream_ends_its_work(thread: EngineThread):
     async def scenario() -> None:
         thread.start()

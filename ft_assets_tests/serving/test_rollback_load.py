@@ -18,7 +18,7 @@ from ft_assets.registry.ledger import latest_entry
 from ft_assets_tests.serving.conftest import Api, Installation, until
 from ft_assets_tests.serving.factory import promote
 
-USERS = 8
+USERS = 16  # twice as many as are answered together
 ROLLBACKS = int(os.environ.get("FT_ASSETS_ROLLBACKS", "3"))
 FT_ASSETS = str(Path(sys.executable).parent / "ft-assets")
 

@@ -2,12 +2,14 @@
 
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 import sqlalchemy as sa
 
 from ft_assets.storage.tables import interactions
-from ft_assets_tests.serving.conftest import Api, Installation, recorded, until
+from ft_assets_tests.serving.conftest import PROMPT, Api, Installation, recorded, until
 from ft_assets_tests.serving.factory import make_adapter, promote, release_adapter, set_weight, start_rollout
 
 USERS = [f"user-{number}" for number in range(40)]
@@ -59,6 +61,35 @@ def test_a_rollback_takes_effect_within_a_second(api: Api, installation: Install
     until(lambda: api.ask("back", max_tokens=1).headers["x-ft-adapter"] == first, seconds=2)
     promote(installation.home, "back", "base")
     until(lambda: api.ask("back", max_tokens=1).headers["x-ft-adapter"] == "base", seconds=2)
+
+
+def test_a_rollback_holds_for_those_who_wait_and_those_who_are_being_answered_are_left_alone(
+    api: Api, installation: Installation
+):
+    good, bad = installation.release("queued", 2)
+    promote(installation.home, "queued", bad)
+    until(lambda: (api.model("queued") or {}).get("champion") == bad)
+    body = {"model": "queued", "messages": PROMPT, "max_tokens": 4_000, "stream": True}
+    with ExitStack() as stack, ThreadPoolExecutor(3) as pool:
+        asked = [
+            api.http.stream("POST", "/v1/chat/completions", json=body) for _ in range(8)
+        ]  # fill the batch
+        running = [stack.enter_context(each) for each in asked]
+        waiting = [pool.submit(api.ask, "queued", user=f"user-{number}") for number in range(3)]
+        until(lambda: "ft_assets_waiting_requests 3.0" in api.http.get("/metrics").text)
+        promote(installation.home, "queued", good)
+        until(lambda: (api.model("queued") or {}).get("champion") == good)
+        assert not any(answer.done() for answer in waiting)
+        assert {each.headers["x-ft-adapter"] for each in running} == {bad}
+        for each in running:
+            each.close()
+        answers = [answer.result() for answer in waiting]
+    assert [answer.headers["x-ft-adapter"] for answer in answers] == [good] * 3
+    pinned = api.ask(good).json()["choices"][0]["message"]["content"]
+    for answer in answers:
+        assert answer.json()["choices"][0]["message"]["content"] == pinned
+        row = recorded(installation.home, answer.json()["id"])
+        assert (row["address"], row["answer"], row["answer_tokens"]) == (good, pinned, 6)
 
 
 def broken(installation: Installation, how: str, seed: int) -> tuple[str, str]:

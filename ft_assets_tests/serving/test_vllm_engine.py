@@ -257,6 +257,7 @@ def test_more_than_may_wait_are_turned_away_at_once(vllm, installation: Installa
         await asyncio.sleep(0)
         with pytest.raises(Busy):
             await tokens_of(engine, request())
+        assert [token async for token in engine.stream(request(), ahead=True)], "it has waited before"
         assert all(await asyncio.gather(*waiting))
         assert await tokens_of(engine, request())
 
