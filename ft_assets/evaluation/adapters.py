@@ -44,7 +44,7 @@ class AdapterRack:
         self._in_use: Counter[str] = Counter()
         self._routes: list[str] = []
         self._runs = Runs()
-        self._hooked: set[int] = set()
+        self._hooked: dict[int, LoraLayer] = {}
         self._layers: dict[str, LoraRows] = {}
         self._kinds: dict[str, Kind] = {}
 
@@ -113,7 +113,7 @@ class AdapterRack:
     @property
     def splits_rows(self) -> bool:
         """Whether rows of several adapters may be read end to end; layers that a hook tells of rows cannot do it."""
-        return not self._hooked
+        return not any(layer.r for layer in self._hooked.values())  # `r`: the rank of each of its adapters
 
     def route(self, names: Sequence[str | None], tokens: int) -> None:
         """Say which adapter each row of the next forward takes, and how many tokens each row has."""
@@ -156,7 +156,7 @@ class AdapterRack:
             elif isinstance(module, LoraLayer) and id(module) not in self._hooked:
                 assert isinstance(module, Module)  # as every layer of PEFT is
                 module.register_forward_pre_hook(self._hand_over, with_kwargs=True)
-                self._hooked.add(id(module))
+                self._hooked[id(module)] = module
 
     def _stand_in(self, name: str, layer: Linear) -> LoraRows:
         if name not in self._layers:

@@ -95,6 +95,20 @@ def test_rows_that_begin_alike_are_each_as_alone(
     assert_each_as_alone(batch, tiny_base, adapters, names, prompts)
 
 
+def test_once_an_adapter_of_the_embeddings_is_dropped_the_others_are_read_end_to_end_again(
+    tiny_base: Path, adapters: dict[str, Path]
+) -> None:
+    names = [None, "plain", "plain", "other", "other", None, "plain"]
+    prompts = [list(range(3, 3 + length)) for length in LENGTHS]
+    model, rack, rows_of_passes = loaded(tiny_base, adapters, [*names, "words", "head"])
+    for name in ("words", "head"):
+        assert not rack.splits_rows
+        rack.drop(name)
+    batch = Batch(model, rack, prompts, names)
+    assert rows_of_passes == [len(prompts)]
+    assert_each_as_alone(batch, tiny_base, adapters, names, prompts)
+
+
 def test_each_row_goes_on_from_its_own_beginning(tiny_base: Path, adapters: dict[str, Path]) -> None:
     names = [None, "plain", "plain", "other", "other"]
     prompts = [[*range(3, 23), 40 + row, 50, 60][: 23 - row] for row in range(5)]
