@@ -45,7 +45,7 @@ class Backend(Protocol):
             ahead: it has waited before, so it goes before those who wait, however many they are.
 
         Raises:
-            Busy: too many are waiting, or a user took its place in the background.
+            Busy: too many are waiting; in the background, no place is free or a user took it.
             EngineFailed: there is no answer, or no more of it.
         """
         ...

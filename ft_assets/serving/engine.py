@@ -1,7 +1,7 @@
 """One thread owns the model; requests wait for it in a bounded queue and join its running batch between two steps.
 
 The batch takes what waits, whichever adapters it names. Work in the background takes only places that no user wants,
-and gives its place back when one does.
+at once or not at all, and gives its place back when one does: had it waited, it would seem slower than it is.
 """
 
 import asyncio
@@ -24,14 +24,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MAX_BACKGROUND = 4
-"""Requests in the background that may wait; more are turned away."""
 READ_AT_ONCE = 2_048
 """Tokens of prompts after which newcomers must wait for the next token of those who are answered, who wait for them."""
 
 
 class Busy(Exception):
-    """The queue is full; or, of work in the background, its place was wanted for a user."""
+    """The queue is full; or, of work in the background, no place is free, or a user wanted its place."""
 
 
 class EngineFailed(Exception):
@@ -137,17 +135,23 @@ class EngineThread:
     def _enqueue(self, ticket: _Ticket, ahead: bool) -> None:
         with self._changed:
             self._refuse_if_stopped()
-            queue = self._background if ticket.background else self._tickets
-            for left in [waiting for waiting in queue if waiting.cancelled]:
-                queue.remove(left)
+            for queue in (self._tickets, self._background):
+                for left in [waiting for waiting in queue if waiting.cancelled]:
+                    queue.remove(left)
             if ahead:
-                queue.appendleft(ticket)
-            elif len(queue) < (MAX_BACKGROUND if ticket.background else self.max_waiting):
-                queue.append(ticket)
+                self._tickets.appendleft(ticket)
+            elif ticket.background and self._taken() < self.max_batch:
+                self._background.append(ticket)
+            elif not ticket.background and len(self._tickets) < self.max_waiting:
+                self._tickets.append(ticket)
             else:
                 raise Busy
             WAITING.set(len(self._tickets))
             self._changed.notify()
+
+    def _taken(self) -> int:
+        """Places of the batch that are taken, or will be by who waits."""
+        return len(self._running) + len(self._tickets) + len(self._background)
 
     def _refuse_if_stopped(self) -> None:
         if not self.alive:

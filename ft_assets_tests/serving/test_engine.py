@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ft_assets.serving import engine
-from ft_assets.serving.engine import MAX_BACKGROUND, Busy, EngineFailed, EngineThread
+from ft_assets.serving.engine import Busy, EngineFailed, EngineThread
 from ft_assets.sources.example import Message
 from ft_assets_tests.serving.conftest import Installation
 
@@ -187,7 +187,7 @@ def test_work_in_the_background_gives_its_place_to_a_user(thread: EngineThread):
     asyncio.run(scenario())
 
 
-def test_no_more_than_a_few_wait_in_the_background(thread: EngineThread):
+def test_work_in_the_background_never_waits_for_a_place(thread: EngineThread):
     async def background() -> list[int]:
         stream = thread.stream(request(tokens=1), background=True)
         return [token.token_id async for token in stream]
@@ -197,7 +197,9 @@ def test_no_more_than_a_few_wait_in_the_background(thread: EngineThread):
         at_work, go_on = threading.Event(), threading.Event()
         held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
         await asyncio.to_thread(at_work.wait)
-        waiting = [asyncio.create_task(background()) for _ in range(MAX_BACKGROUND)]
+        user = asyncio.create_task(answer(thread, request(tokens=1)))
+        await asyncio.sleep(0)
+        waiting = [user, *(asyncio.create_task(background()) for _ in range(thread.max_batch - 1))]
         await asyncio.sleep(0)
         with pytest.raises(Busy):
             await background()
