@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from rich.markup import escape
 from rich.table import Table
+from sqlalchemy.exc import OperationalError
 
 from ft_assets.cli_keys import keys
 from ft_assets.cli_output import ERR, OUT, as_json_option, print_rows
 from ft_assets.cli_registry import registry_commands
 from ft_assets.cli_rollout import rollout
 from ft_assets.cli_simulate import simulate
-from ft_assets.errors import FtAssetsError, WrongInput
+from ft_assets.errors import BrokenEnvironment, FtAssetsError, WrongInput
 from ft_assets.recipe import Recipe, load_recipe, load_recipes
 from ft_assets.recipe_data import RowFormat
 from ft_assets.storage.home import Home
@@ -34,6 +35,13 @@ def main() -> None:
     except FtAssetsError as error:
         ERR.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(error.exit_code)
+    except OperationalError as error:
+        ERR.print(
+            f"[bold red]error:[/] the operational database did not answer: {escape(str(error.orig))}; "
+            "run the same command again once it does",
+            soft_wrap=True,
+        )
+        sys.exit(BrokenEnvironment.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

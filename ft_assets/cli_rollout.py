@@ -56,7 +56,9 @@ def _print(found: dict[str, Any]) -> None:
     share = "as a shadow" if found["shadow"] else f"with {found['weight']:.0%} of users"
     headline = f"{found['challenger']} against {found['control']}: {found['state']}, {share}"
     OUT.print(f"[bold]{escape(headline)}[/]", soft_wrap=True)
-    OUT.print(escape(f"{found['next']}: {found['reason']}"), soft_wrap=True)
+    last = found["last_move"]
+    OUT.print(escape(f"last: {last['action']} by {last['by']}: {last['reason']}"), soft_wrap=True)
+    OUT.print(escape(f"next: {found['next']}: {found['reason']}"), soft_wrap=True)
     table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("signal", "better", "challenger", "control", "interval", "margin", "answers"):
         table.add_column(heading, no_wrap=True)

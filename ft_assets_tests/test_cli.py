@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from ft_assets.cli import cli
+from ft_assets.cli import cli, main
+from ft_assets.storage import sqlite
 from ft_assets.storage.costs import record_cost
 from ft_assets.storage.home import Home
 from ft_assets_tests.storage.test_costs import expense
@@ -53,6 +54,18 @@ def test_a_wrong_statement_is_wrong_input(home: Home) -> None:
     told = run("sql", "SELEKT 1")
     assert told.returncode == 2
     assert "SELEKT" in told.stderr
+
+
+def test_a_database_that_does_not_answer_is_a_broken_environment(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FT_ASSETS_DATABASE_URL", raising=False)
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(sys, "argv", ["ft-assets", "keys", "add", "ann", "--scope", "infer"])
+    with Home().database.write(), pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 3
+    assert "did not answer: database is locked; run the same command again" in capsys.readouterr().err
 
 
 def test_doctor_finds_nothing_broken_here(home: Home) -> None:

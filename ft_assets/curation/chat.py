@@ -6,6 +6,7 @@ prompt's ids and adds tokens of its own. So a prompt's ids are always the first 
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ft_assets.errors import WrongInput
@@ -85,9 +86,22 @@ def _harmless(tokenizer: Any, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_harmless(tokenizer, each) for each in value]
     if isinstance(value, str):
-        for token in tokenizer.all_special_tokens:
+        for token in _control_tokens(tokenizer):
             value = value.replace(token, f"{token[:1]} {token[1:]}")
     return value
+
+
+@lru_cache(maxsize=4)
+def _control_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """Those that have a role, such as the end token, and those of turns, which may have none, as in Llama 3.
+
+    The template names them, or puts them together from `<|`, a role and `|>`. Others are left alone: `<filename>`,
+    which some bases know from pre-training, is often meant as it stands.
+    """
+    template = str(tokenizer.chat_template)
+    special = (str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
+    of_turns = (token for token in special if token in template or token.startswith("<|"))
+    return tuple(dict.fromkeys([*tokenizer.all_special_tokens, *of_turns]))
 
 
 def _render(

@@ -46,7 +46,9 @@ class Tokenizer:
     """Counts tokens. It has what `encode_example` asks of a tokenizer of transformers, so there is one way to encode.
 
     Attributes:
-        all_special_tokens: texts of the control tokens.
+        all_special_tokens: texts of the control tokens that have a role.
+        added_tokens_decoder: these and other tokens that stand for themselves, by id.
+        chat_template: source of the template.
         eos_token_id: id of the token that ends an answer.
     """
 
@@ -56,6 +58,8 @@ class Tokenizer:
         self._backend = Backend.from_str(definition)
         self._backend.no_truncation()
         self._backend.no_padding()
+        self.chat_template = template
+        self.added_tokens_decoder = self._backend.get_added_tokens_decoder()
         self._template = _environment().from_string(template)
         self._named = {name: _text(settings[name]) for name in _NAMED if settings.get(name)}
         extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
@@ -120,6 +124,8 @@ class _Bytes:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.all_special_tokens = tokenizer.all_special_tokens
+        self.added_tokens_decoder = tokenizer.added_tokens_decoder
+        self.chat_template = tokenizer.chat_template
         self.apply_chat_template = tokenizer.apply_chat_template
 
     def __call__(self, text: str, add_special_tokens: bool) -> dict[str, bytes]:

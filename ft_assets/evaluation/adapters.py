@@ -75,7 +75,7 @@ class AdapterRack:
                 self._load(slot, folder)
                 self._kinds[kind] = Kind(self._layers, slot)
         except (RuntimeError, ValueError, KeyError) as error:
-            self._forget(slot)
+            self._undo(slot)
             reason = str(error).strip().splitlines()[0]
             raise Refused(f"the adapter in {folder} does not fit the base: {reason}") from error
         self._slots[name], self._folders[name] = slot, folder
@@ -150,6 +150,8 @@ class AdapterRack:
         for name, module in self._peft.named_modules():
             if isinstance(module, LoraLayer):
                 freeze_dora(module, slot)
+                if module.use_dora.get(slot):
+                    raise ValueError(f"DoRA of {name} knows no batch of several adapters; train it without")
             # The output layer sees a few tokens of each row only, and not those that `Runs` tells of.
             if type(module) is Linear and module is not self._model.get_output_embeddings():
                 self._stand_in(name, module).adopt(slot)
@@ -165,6 +167,13 @@ class AdapterRack:
 
     def _hand_over(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         return args, {**kwargs, "adapter_names": self._routes}
+
+    def _undo(self, slot: str) -> None:
+        """Forget an adapter that PEFT has loaded half-way, perhaps before it knew its name."""
+        for module in self._model.modules():
+            if isinstance(module, LoraLayer):
+                module.delete_adapter(slot)
+        self._forget(slot)
 
     def _forget(self, slot: str) -> None:
         for rows in self._layers.values():

@@ -10,7 +10,7 @@ from ft_assets.errors import WrongInput
 from ft_assets.recipe import Recipe
 from ft_assets.rollout.decisions import DECISIONS, decide
 from ft_assets.rollout.report import canary_report, to_markdown, write_report
-from ft_assets.rollout.rollout import Rollout
+from ft_assets.rollout.rollout import Rollout, moved_by
 from ft_assets.rollout.start import start
 from ft_assets.storage.assets import (
     WHEN_READY,
@@ -53,7 +53,8 @@ def _deployment(recipe: Recipe) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         opened = home.open()
         with plain_failures():
-            rollout = _moved(opened, recipe, context.partition_key, config)
+            run = context.run.root_run_id or context.run.run_id
+            rollout = _moved(opened, recipe, context.partition_key, config, run)
             digest = opened.artifacts.write("reports", lambda folder: _write_start(folder, rollout))
             started = {
                 name: getattr(rollout, name) for name in ("id", "challenger", "control", "state", "weight")
@@ -91,13 +92,15 @@ def _canary_report(recipe: Recipe) -> dg.AssetsDefinition:
     return canary_report_
 
 
-def _moved(home: Home, recipe: Recipe, candidate: str, config: DeploymentConfig) -> Rollout:
-    """The candidate's rollout after what the config asks for."""
+def _moved(home: Home, recipe: Recipe, candidate: str, config: DeploymentConfig, run: str) -> Rollout:
+    """The candidate's rollout after what the config asks for; a run that is retried or executed again asks once."""
+    if (done := moved_by(home, recipe.model, run)) is not None:
+        return done
     if config.decision == "start":
-        return start(home, recipe.model, candidate, by=recipe.owner)
+        return start(home, recipe.model, candidate, by=recipe.owner, run=run)
     if config.decision not in DECISIONS:
         raise WrongInput(f"decision: {config.decision!r} is none of start, {', '.join(DECISIONS)}")
-    return decide(home, recipe.model, config.decision, config.by, config.reason, candidate)
+    return decide(home, recipe.model, config.decision, config.by, config.reason, candidate, run)
 
 
 def _write_start(folder: Path, rollout: Rollout) -> None:

@@ -42,7 +42,9 @@ def prove_bytes(home: Home, verdict: Verdict) -> Verdict:
     return verdict
 
 
-def make(home: Home, rollout: Rollout, verdict: Verdict, by: str = CONTROLLER) -> bool:
+def make(
+    home: Home, rollout: Rollout, verdict: Verdict, by: str = CONTROLLER, run: str | None = None
+) -> bool:
     """Write the move and its ledger entry in one transaction; False if the rollout moved since it was read."""
     after, action = _after(rollout, verdict)
     unmoved = sa.and_(
@@ -56,7 +58,7 @@ def make(home: Home, rollout: Rollout, verdict: Verdict, by: str = CONTROLLER) -
             champion = rollout.challenger if action == "promote" else rollout.control
             details = {"rollout": rollout.id, "step": rollout.step, "weight": rollout.weight}
             details |= {name: after[name] for name in ("step", "weight") if name in after}
-            details["figures"] = verdict.figures
+            details |= {"figures": verdict.figures, "run": run}
             append(
                 connection,
                 rollout.model,

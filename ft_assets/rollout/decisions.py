@@ -14,12 +14,18 @@ from ft_assets.storage.home import Home
 Decision = Literal["approve", "pause", "resume", "abort"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
 
-_FROM = {"pause": ("running", "held"), "resume": ("held", "paused")}
+_FROM = {"pause": ("running",), "resume": ("held", "paused")}
 """States in which a decision changes anything; the others always do."""
 
 
 def decide(
-    home: Home, model: str, decision: Decision, by: str, reason: str, candidate: str | None = None
+    home: Home,
+    model: str,
+    decision: Decision,
+    by: str,
+    reason: str,
+    candidate: str | None = None,
+    run: str | None = None,
 ) -> Rollout:
     """Carry out a person's decision, and write who and why into the ledger. Returns the rollout after it.
 
@@ -28,6 +34,7 @@ def decide(
 
     Args:
         candidate: only if the open rollout is this candidate's. None: whichever is open.
+        run: the Dagster run that carries it out, for the ledger.
 
     Raises:
         Refused: no rollout is open, it is in no state for this, harm is proven, or someone else moved it meanwhile.
@@ -48,7 +55,7 @@ def decide(
         )
     seen = judge(rollout, read_evidence(home, rollout), datetime.now(UTC))
     verdict = replace(seen, move=_move(home, rollout, decision, seen), reason=reason)
-    if not make(home, rollout, verdict, by):
+    if not make(home, rollout, verdict, by, run):
         raise Refused(
             f"{model} was moved by someone else at the same moment; see `ft-assets history {model}`, "
             "and repeat the command if it is still wanted"
@@ -61,9 +68,8 @@ def _move(home: Home, rollout: Rollout, decision: Decision, seen: Verdict) -> Mo
         return decision
     if seen.move == "rollback":
         raise Refused(f"not approved, as the next look rolls it back: {seen.reason}")
-    if rollout.step + 1 < len(rollout.plan.shares):
-        return "step"
-    proven = prove_bytes(home, replace(seen, move="promote"))
-    if proven.move != "promote":
+    approved = replace(seen, move="step" if rollout.step + 1 < len(rollout.plan.shares) else "promote")
+    proven = prove_bytes(home, approved)
+    if proven.move == "rollback":
         raise Refused(proven.reason)
-    return "promote"
+    return proven.move

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from ft_assets.rollout.evidence import Answers, Evidence, figures
+from ft_assets.rollout.evidence import Evidence, figures
 from ft_assets.rollout.means import shown_means
 from ft_assets.rollout.rollout import Rollout
 from ft_assets.rollout.sample_ratio import log_evidence
@@ -19,6 +19,8 @@ _RATIO_ALARM = math.log(1e4)
 """A split that is as planned is called wrong in at most one of 10,000 steps."""
 _SETTLES = 5.0
 """Seconds until every replica has heard of the first users' share."""
+_ENDS = 180.0
+"""Seconds after which an answer has ended, so its row is there. Of those that began later the slower arm lacks more."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Verdict:
     """One look at a rollout: the move, why, and the numbers behind it.
 
     `figures` holds both arms' numbers, the difference of mean rewards (challenger - control) with the bounds
-    `low` and `high`, `judged_at_step`, the challenger's answers judged since the step began, the `pairs` of the
-    shadow step, and `signals`, each as `weigh_signal` has it.
+    `low` and `high`, `judged_at_step`, the challenger's answers to users judged since the step began, the `pairs` of
+    the shadow step and `pairs_at_step`, those since it began, and `signals`, each as `weigh_signal` has it.
     """
 
     rollout: str
@@ -45,7 +47,7 @@ def judge(rollout: Rollout, evidence: Evidence, now: datetime) -> Verdict:
         harm(rollout, evidence, numbers)
         or _waits_for_a_person(rollout)
         or _overdue(rollout, now)
-        or _unplanned_split(rollout, evidence)
+        or _unplanned_split(rollout, evidence, now)
         or _progress(rollout, numbers, now)
     )
     return Verdict(rollout.id, rollout.candidate, rollout.challenger, move, reason, numbers)
@@ -59,13 +61,16 @@ def weigh(rollout: Rollout, evidence: Evidence) -> dict[str, Any]:
     shown = evidence.shadow if rollout.is_shadow else evidence.live
     challenger, control = (figures(shown.take(shown.challenger == side)) for side in (True, False))
     means = (challenger["mean_reward"], control["mean_reward"])
+    users, mirrored = (answers.take(answers.challenger) for answers in (evidence.live, evidence.shadow))
+    began = rollout.step_began_at.timestamp()
     return {
         "challenger": challenger,
         "control": control,
         "difference": None if None in means else round(means[0] - means[1], 4),
         "interval": {name: round(bound, 6) for name, bound in asdict(interval).items()},
-        "judged_at_step": _judged_since(evidence.of(True), rollout.step_began_at),
+        "judged_at_step": int((users.judged_at >= began).sum()),
         "pairs": evidence.pairs,
+        "pairs_at_step": int((mirrored.served_at >= began).sum()),
         "signals": {signal.name: weigh_signal(signal, evidence, rollout.plan) for signal in SIGNALS},
     }
 
@@ -86,10 +91,6 @@ def harm(rollout: Rollout, evidence: Evidence, numbers: dict[str, Any]) -> tuple
     return None
 
 
-def _judged_since(answers: Answers, time: datetime) -> int:
-    return int((answers.judged_at >= time.timestamp()).sum())
-
-
 def _waits_for_a_person(rollout: Rollout) -> tuple[Move, str] | None:
     if rollout.state not in ("held", "paused"):
         return None
@@ -103,7 +104,7 @@ def _overdue(rollout: Rollout, now: datetime) -> tuple[Move, str] | None:
     return "hold", f"not decided within {hours:g} hours. {what_to_do(rollout)}"
 
 
-def _unplanned_split(rollout: Rollout, evidence: Evidence) -> tuple[Move, str] | None:
+def _unplanned_split(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[Move, str] | None:
     """A share of users that the plan cannot explain.
 
     Users are counted, as users are what is dealt to the arms. An answer that began before the step's
@@ -115,7 +116,7 @@ def _unplanned_split(rollout: Rollout, evidence: Evidence) -> tuple[Move, str] |
     before = rollout.plan.shares[max(rollout.step - 1, 0)]
     since = rollout.step_began_at.timestamp() + (0.0 if before else _SETTLES)
     live = evidence.live
-    recent = live.take(live.served_at >= since)
+    recent = live.take((live.served_at >= since) & (live.served_at <= now.timestamp() - _ENDS))
     users = [set(recent.user[recent.challenger == side]) for side in (True, False)]
     count, total = len(users[0]), len(users[0]) + len(users[1])
     if log_evidence(count, total, before or rollout.weight, rollout.weight) < _RATIO_ALARM:
@@ -169,7 +170,7 @@ def _too_few(rollout: Rollout, numbers: dict[str, Any]) -> str | None:
 
 
 def _count(rollout: Rollout, numbers: dict[str, Any]) -> int:
-    return numbers["pairs"] if rollout.is_shadow else numbers["judged_at_step"]
+    return numbers["pairs_at_step" if rollout.is_shadow else "judged_at_step"]
 
 
 def _doubted(signal: Signal, rollout: Rollout, numbers: dict[str, Any]) -> bool:

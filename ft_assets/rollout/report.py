@@ -16,6 +16,8 @@ from ft_assets.rollout.signals import SIGNALS
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import find_record
 
+_REPORT = "canary.json"
+
 
 def reports_due(home: Home, model: str) -> list[Rollout]:
     """Latest rollouts of candidates that have ended, and whose `canary_report` was not made yet."""
@@ -23,8 +25,16 @@ def reports_due(home: Home, model: str) -> list[Rollout]:
     return [
         rollout
         for rollout in latest.values()
-        if not rollout.is_open and find_record(home, model, "canary_report", rollout.candidate) is None
+        if not rollout.is_open and _reported(home, rollout) != rollout.id
     ]
+
+
+def _reported(home: Home, rollout: Rollout) -> str | None:
+    """The rollout of this candidate that the latest report is about."""
+    record = find_record(home, rollout.model, "canary_report", rollout.candidate)
+    if record is None:
+        return None
+    return json.loads((home.artifacts.path(record.kind, record.digest) / _REPORT).read_bytes())["rollout"]
 
 
 def canary_report(home: Home, model: str, candidate: str) -> dict[str, Any]:
@@ -42,7 +52,7 @@ def canary_report(home: Home, model: str, candidate: str) -> dict[str, Any]:
             f"the canary of {rollout.challenger} is still {rollout.state} at {rollout.weight:.0%}; "
             f"its report is made when it has ended"
         )
-    moves = [entry for entry in entries(home, model) if entry.details.get("rollout") == rollout.id]
+    moves = _moves(home, rollout)
     evidence = read_evidence(home, rollout)
     return {
         "rollout": rollout.id,
@@ -57,7 +67,7 @@ def canary_report(home: Home, model: str, candidate: str) -> dict[str, Any]:
         "steps": [_step(move) for move in moves],
         "requests": {rollout.challenger: len(evidence.of(True)), rollout.control: len(evidence.of(False))},
         "mirrored": evidence.pairs,
-        "figures": rollout.verdict["figures"] if rollout.verdict else weigh(rollout, evidence),
+        "figures": weigh(rollout, evidence),
         "course": {signal.name: course(signal, evidence, rollout.plan) for signal in SIGNALS},
         "plan": rollout.plan.model_dump(mode="json"),
     }
@@ -84,6 +94,7 @@ def standing(home: Home, model: str) -> dict[str, Any]:
         "shadow": rollout.is_shadow,
         "step": rollout.step,
         "weight": rollout.weight,
+        "last_move": _step(_moves(home, rollout)[-1]),
         "next": verdict.move,
         "reason": verdict.reason,
         "figures": verdict.figures,
@@ -92,7 +103,7 @@ def standing(home: Home, model: str) -> dict[str, Any]:
 
 def write_report(folder: Path, report: dict[str, Any]) -> None:
     """Write `canary.json` and `canary.md` into a folder."""
-    (folder / "canary.json").write_text(json.dumps(report, indent=2, sort_keys=True))
+    (folder / _REPORT).write_text(json.dumps(report, indent=2, sort_keys=True))
     (folder / "canary.md").write_text(to_markdown(report))
 
 
@@ -121,6 +132,11 @@ def to_markdown(report: dict[str, Any]) -> str:
         for step in report["steps"]
     ]
     return "\n".join([*lines, *moves]) + "\n"
+
+
+def _moves(home: Home, rollout: Rollout) -> list[Entry]:
+    """What the ledger says of a rollout, oldest first."""
+    return [entry for entry in entries(home, rollout.model) if entry.details.get("rollout") == rollout.id]
 
 
 def _step(move: Entry) -> dict[str, Any]:

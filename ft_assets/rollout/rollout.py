@@ -1,6 +1,5 @@
 """The rollout: one challenger against the champion, from its first share of traffic to its end."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,23 +68,35 @@ def rollouts_of(home: Home, model: str, candidate: str | None = None) -> list[Ro
     return _find(home, *mine)
 
 
+def moved_by(home: Home, model: str, run: str) -> Rollout | None:
+    """The rollout that a Dagster run has begun or moved."""
+    ledger = promotion_ledger
+    mine = sa.and_(ledger.c.model == model, ledger.c.details["run"].as_string() == run)
+    named = sa.select(ledger.c.details["rollout"].as_string()).where(mine)
+    found = _find(home, rollouts.c.id.in_(named))
+    return found[0] if found else None
+
+
 def _find(home: Home, *conditions: sa.ColumnElement[bool]) -> list[Rollout]:
     ledger = promotion_ledger
     by_person = sa.and_(ledger.c.by != CONTROLLER, ledger.c.action.in_(("step", "resume")))
     query = sa.select(
         rollouts,
-        _time(sa.func.max, ledger.c.action.in_(("canary", "step"))).label("step_began_at"),
-        _time(sa.func.max, sa.or_(ledger.c.action == "canary", by_person)).label("asked_at"),
-        _time(sa.func.min, ledger.c.details["weight"].as_float() > 0).label("users_since"),
+        _of_moves(sa.func.max(ledger.c.at), ledger.c.action.in_(("canary", "step"))).label("step_began_at"),
+        _of_moves(sa.func.max(ledger.c.at), sa.or_(ledger.c.action == "canary", by_person)).label("asked_at"),
+        _of_moves(sa.func.min(ledger.c.at), ledger.c.details["weight"].as_float() > 0).label("users_since"),
     ).where(*conditions)
-    found = home.database.rows(query.order_by(rollouts.c.started_at, rollouts.c.id))
+    # Clocks are set back, the ledger is not.
+    found = home.database.rows(
+        query.order_by(_of_moves(sa.func.min(ledger.c.seq), ledger.c.action == "canary"))
+    )
     return [Rollout(**{**row, "plan": Plan.model_validate(row["plan"])}) for row in found]
 
 
-def _time(of: Callable[..., Any], which: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
-    """First or last time of the rollout's moves of a kind, by `of` (min or max)."""
+def _of_moves(what: sa.ColumnElement[Any], which: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    """What is true of the rollout's moves of a kind, such as the time of the first."""
     mine = (
         promotion_ledger.c.model == rollouts.c.model,
         promotion_ledger.c.details["rollout"].as_string() == rollouts.c.id,
     )
-    return sa.select(of(promotion_ledger.c.at)).where(*mine, which).scalar_subquery()
+    return sa.select(what).where(*mine, which).scalar_subquery()

@@ -171,6 +171,11 @@ class Adapters:
     async def _drop(self, digest: str, loaded: asyncio.Task[None]) -> None:
         if loaded.cancelled() or loaded.exception() is not None:
             return
-        await self._engine.drop_adapter(digest)
+        while digest not in self._loads:  # else it is wanted again
+            try:
+                await self._engine.drop_adapter(digest)
+                break
+            except Refused:  # what was given up leaves the batch with the next step
+                await asyncio.sleep(0.1)
         ADAPTERS.dec()
         log.info("adapter %s is dropped", digest[:12])

@@ -176,7 +176,8 @@ class Answerer:
                 raise
             self._note_broken(answer, str(error))
             # The champion did not get this user by lot, so the answer is no evidence for the rollout.
-            following = self._by(answer, choice.fallback, None)
+            answer.choice = replace(choice, arm=choice.fallback, fallback=None, rollout=None, shadow=None)
+            following = self._with_fallback(answer, ahead=isinstance(error, EngineFailed))
         answer.start_anew()
         async with aclosing(following) as tokens:
             async for token in tokens:

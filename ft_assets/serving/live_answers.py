@@ -34,15 +34,24 @@ def recent_pairs(home: Home, rollout: Rollout) -> list[dict[str, Any]]:
     time. `challenger` and `control` are None where an arm has too few.
     """
     mine, others = _latest(home, rollout, rollout.challenger, _PAIRS), _latest(home, rollout, rollout.control)
-    left = [*others, *_twins(home, mine, others)]
-    pairs = []
-    for row in mine:
-        nearest = min(left, key=lambda other, row=row: _distance(row, other), default=None)
-        if nearest is not None:
-            left.remove(nearest)
-        pairs.append({"challenger": _told(row), "control": _told(nearest)})
-    alone = left[: _PAIRS - len(pairs)] if len(mine) < _PAIRS else []
-    return [*pairs, *({"challenger": None, "control": _told(row)} for row in alone)]
+    others = [*others, *_twins(home, mine, others)]
+    found = _matched(mine, others)
+    pairs = [(row, None if at is None else others[at]) for row, at in zip(mine, found, strict=True)]
+    left = [(None, row) for at, row in enumerate(others) if at not in found]
+    pairs += left[: _PAIRS - len(pairs)]
+    return [{"challenger": _told(row), "control": _told(other)} for row, other in pairs]
+
+
+def _matched(mine: Sequence[Row], others: Sequence[Row]) -> list[int | None]:
+    """Index of the other that each row is shown beside: the nearest pairs are made first."""
+    found: list[int | None] = [None] * len(mine)
+    distances = [
+        (_distance(row, other), at, to) for at, row in enumerate(mine) for to, other in enumerate(others)
+    ]
+    for _, at, to in sorted(distances):
+        if found[at] is None and to not in found:
+            found[at] = to
+    return found
 
 
 def _latest(home: Home, rollout: Rollout, address: str, count: int = _NEAR) -> list[Row]:

@@ -71,7 +71,7 @@ class Prompts:
         try:
             loop = asyncio.get_running_loop()
             ids = encode() if short else await loop.run_in_executor(self._thread, encode)
-        except (TemplateError, ValueError, TypeError, WrongInput) as error:
+        except (TemplateError, ValueError, TypeError, RecursionError, WrongInput) as error:
             message = f"the chat template of the base cannot hold these messages: {error}"[:MAX_SHOWN]
             raise ApiProblem(400, message, param=param, code="template") from error
         if not 0 < len(ids) < self.max_tokens:

@@ -162,6 +162,12 @@ class ChatRequest(_Wanted):
     tools: list[JsonObject] | None = Field(None, max_length=128)
     tool_choice: Literal["none", "auto"] | None = None
     response_format: Annotated[PlainText, _told(_NO_FORM)] | None = None
+    modalities: Annotated[list[Literal["text"]], _told('only ["text"] is served; leave it out')] | None = None
+    parallel_tool_calls: (
+        Annotated[Literal[True], _told("nothing holds the model to one call; leave it out")] | None
+    ) = None
+    functions: Annotated[None, _told("send `tools`, which took its place")] = None
+    function_call: Annotated[None, _told("send `tool_choice`, which took its place")] = None
 
     @field_validator("tool_choice", mode="before")
     @classmethod

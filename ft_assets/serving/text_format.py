@@ -1,6 +1,7 @@
 """Answers as OpenAI's `text_completion`, whole or streamed."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, cast
 
 from ft_assets.serving.responses import Spell, event, floored, head_of, usage_of
@@ -16,6 +17,7 @@ class TextFormat:
 
     def __init__(self, spell: Spell) -> None:
         self._spell = spell
+        self._told = 0  # characters of tokens that were told of
 
     def whole(self, answer: "Answer") -> TextCompletion:
         """The whole answer."""
@@ -49,13 +51,14 @@ class TextFormat:
         if not told:
             return None
         texts = [self._spell(odds[0][0])[0] for odds in told]
+        *offsets, self._told = accumulate(map(len, texts), initial=self._told)
         return {
             "tokens": texts,
             "token_logprobs": [floored(odds[0][1]) for odds in told],
             "top_logprobs": [
                 {self._spell(name)[0]: floored(value) for name, value in odds[1:]} for odds in told
             ],
-            "text_offset": [sum(map(len, texts[:at])) for at in range(len(texts))],
+            "text_offset": offsets,
         }
 
 

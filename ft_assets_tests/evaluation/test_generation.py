@@ -262,6 +262,36 @@ def test_an_adapter_that_is_no_lora_is_refused(tiny_base: Path, tmp_path: Path) 
         Engine.load(tiny_base, "cpu").add_adapter("other", tmp_path)
 
 
+def test_dora_of_the_embeddings_is_refused_as_no_batch_could_hold_it(
+    tiny_base: Path, tiny_adapters: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = write_adapter(tiny_base, tmp_path, 4, 0, use_dora=True, target_modules=["embed_tokens"])
+    engine = Engine.load(tiny_base, "cpu")
+    engine.add_adapter("one", tiny_adapters["one"])
+    before = engine.generate([ask("hello"), ask("hello", "one")])
+    with pytest.raises(Refused, match="knows no batch of several adapters"):
+        engine.add_adapter("other", folder)
+    assert engine.generate([ask("hello"), ask("hello", "one")]) == before
+
+
+def test_an_adapter_that_fails_half_way_is_in_the_way_of_no_other(
+    tiny_base: Path, tiny_adapters: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = json.loads((tiny_adapters["one"] / "adapter_config.json").read_bytes())
+    settings["target_modules"] = ["q_proj", "input_layernorm"]  # PEFT fails at the second
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    (tmp_path / "adapter_model.safetensors").write_bytes(
+        (tiny_adapters["one"] / "adapter_model.safetensors").read_bytes()
+    )
+    engine = Engine.load(tiny_base, "cpu")
+    with pytest.raises(Refused):
+        engine.add_adapter("wrong", tmp_path)
+    engine.add_adapter("one", tiny_adapters["one"])
+    engine.drop_adapter("one")
+    engine.add_adapter("two", tiny_adapters["two"])
+    assert engine.generate([ask("hello", "two")])
+
+
 def test_a_pickled_adapter_is_never_read(
     tiny_base: Path, tiny_adapters: dict[str, Path], tmp_path: Path
 ) -> None:

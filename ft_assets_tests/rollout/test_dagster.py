@@ -1,21 +1,28 @@
 """The Dagster layer of registry and rollout, on a real instance."""
 
+import errno
 import json
 from collections.abc import Iterator
 
 import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
 from dagster._core.test_utils import create_run_for_test
 
 from ft_assets.recipe import Recipe
 from ft_assets.registry.assets import build_assets as build_registry
 from ft_assets.registry.ledger import entries
+from ft_assets.registry.releases import release
 from ft_assets.registry.rollback import rollback
 from ft_assets.rollout.assets import build_assets as build_rollout
+from ft_assets.rollout.controller import step
+from ft_assets.rollout.decisions import decide
 from ft_assets.rollout.report import canary_report, to_markdown
 from ft_assets.rollout.rollout import open_rollout
 from ft_assets.rollout.sensors import build_sensors
+from ft_assets.rollout.start import start
 from ft_assets.storage.assets import HomeResource, candidate_partitions
 from ft_assets.storage.home import Home
 from ft_assets.storage.records import artifact_of, find_record
@@ -163,6 +170,93 @@ def test_report_of_a_canary_that_a_person_ended_before_any_look(
         "ada",
     )
     assert "Not both arms were judged." in to_markdown(report)
+
+
+def test_each_canary_of_a_candidate_gets_its_report(
+    home: Home, recipe: Recipe, instance: dg.DagsterInstance
+) -> None:
+    recipe = planned(recipe)
+    rollout = canary(home, recipe)
+    decide(home, "tiny", "abort", "ada", "a wrong hour")
+    assert len(tick(instance, home, recipe).run_requests or []) == 1
+    assert materialize(instance, home, recipe, "canary_report", rollout.candidate).success
+    assert tick(instance, home, recipe).run_requests == []
+    again = start(home, "tiny", rollout.candidate, by="ada")
+    both(home, again, True, False, 20)
+    assert tick(instance, home, recipe).run_requests != [], "it is promoted, and its report is asked for"
+    assert materialize(instance, home, recipe, "canary_report", rollout.candidate).success
+    _, folder = artifact_of(home, "tiny", "canary_report", rollout.candidate)
+    assert json.loads((folder / "canary.json").read_text())["state"] == "promoted"
+    assert tick(instance, home, recipe).run_requests == []
+
+
+def test_figures_of_a_report_are_those_of_the_end(home: Home, recipe: Recipe) -> None:
+    rollout = canary(home, planned(recipe))
+    both(home, rollout, True, True, 3)
+    step(home, "tiny")
+    both(home, rollout, False, True, 4)  # and a person ended it before the next look
+    rollback(home, "tiny", None, "ada", "bad answers")
+    report = canary_report(home, "tiny", rollout.candidate)
+    assert report["figures"]["challenger"]["requests"] == report["requests"][rollout.challenger] == 7
+
+
+@pytest.mark.parametrize("decision", ["start", "approve"])
+def test_a_run_that_failed_after_its_move_moves_nothing_when_it_is_retried(
+    home: Home,
+    recipe: Recipe,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    decision: str,
+) -> None:
+    recipe = planned(recipe, steps=[0.2, 0.4, 0.6])
+    candidate = passed(home, recipe, "one")
+    release(home, "tiny", candidate.key)
+    config = {"decision": decision, "by": "ada", "reason": "seen enough"}
+    if decision == "approve":
+        start(home, "tiny", candidate.key, by="ada")
+    job = deployment_job(recipe)
+    run_config = {"ops": {"tiny__deployment": {"config": config}}}
+
+    def run(**retried: str) -> str:
+        made = instance.create_run_for_job(
+            job,
+            run_config=run_config,
+            tags={"dagster/partition": candidate.key},
+            **retried,  # type: ignore[arg-type]
+        )
+        wrapped = InMemoryJob(job)
+        execute_run(wrapped, made, instance)
+        return made.run_id
+
+    instance.add_dynamic_partitions("tiny_candidates", [candidate.key])
+    with monkeypatch.context() as full:
+        full.setattr("ft_assets.rollout.assets._write_start", fail_for_space)
+        first = run()
+    moved = [(entry.action, entry.weight) for entry in entries(home, "tiny")]
+    assert entries(home, "tiny")[-1].details["run"] == first
+    if decision == "start":
+        decide(home, "tiny", "abort", "ada", "it harms")
+        moved.append(("abort", 0.0))
+    again = run(root_run_id=first, parent_run_id=first)
+    assert instance.get_run_by_id(again).status == DagsterRunStatus.SUCCESS  # type: ignore[union-attr]
+    assert [(entry.action, entry.weight) for entry in entries(home, "tiny")] == moved
+
+
+def fail_for_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def deployment_job(recipe: Recipe) -> dg.JobDefinition:
+    """`deployment` alone, as a job that can be run again."""
+    upstream = dg.AssetSpec(
+        ["tiny", "eval_report"], partitions_def=candidate_partitions("tiny"), group_name="tiny"
+    )
+    return dg.Definitions(
+        executor=dg.in_process_executor,
+        assets=[upstream, *build_registry(recipe), *build_rollout(recipe)],
+        jobs=[dg.define_asset_job("deploy", selection=[dg.AssetKey(["tiny", "deployment"])])],
+        resources={"home": HomeResource(root=Home().root)},
+    ).resolve_job_def("deploy")
 
 
 def test_sensor_without_a_rollout_says_so(home: Home, recipe: Recipe, instance: dg.DagsterInstance) -> None:

@@ -73,6 +73,33 @@ def test_approval_of_a_held_rollout_goes_on_with_new_counts(home: Home, recipe: 
     assert (after.state, after.step, after.weight) == ("running", 1, 0.6)
 
 
+def test_changed_bytes_are_not_approved_at_any_step(home: Home, recipe: Recipe) -> None:
+    rollout = canary(home, planned(recipe, steps=[0.4, 0.6]))
+    digest = find_release(home, rollout.challenger).adapter_digest
+    (home.artifacts.path("adapters", digest) / "adapter_model.safetensors").write_text("evil")
+    with pytest.raises(Refused, match="changed after it was written"):
+        decide(home, "tiny", "approve", "ada", "seen enough")
+    assert actions(home) == ["canary"]
+
+
+def test_a_held_rollout_is_not_paused_as_it_takes_no_step(home: Home, recipe: Recipe) -> None:
+    rollout = canary(home, planned(recipe, max_requests=8, margin=0.01))
+    both(home, rollout, True, True, 10)
+    assert moved(home) == "hold"
+    with pytest.raises(Refused, match="is held, so there is nothing to pause"):
+        decide(home, "tiny", "pause", "ada", "lunch")
+    decide(home, "tiny", "resume", "ada", "look further")
+    assert moved(home) == "wait"
+
+
+def test_a_held_rollout_says_why(home: Home, recipe: Recipe) -> None:
+    rollout = canary(home, planned(recipe, max_requests=8, margin=0.01))
+    both(home, rollout, True, True, 10)
+    assert moved(home) == "hold"
+    told = CliRunner().invoke(cli, ["rollout", "tiny"])
+    assert "last: hold by canary controller: undecided after 10 answers" in told.output
+
+
 def test_proven_harm_is_not_approved(home: Home, recipe: Recipe) -> None:
     rollout = canary(home, planned(recipe))
     both(home, rollout, False, True, 20)

@@ -10,13 +10,14 @@ from ft_assets.registry.ledger import champion, entries
 from ft_assets.registry.routing import choose, route
 from ft_assets.registry.served import spans
 from ft_assets.rollout.controller import step
+from ft_assets.rollout.decisions import decide
 from ft_assets.rollout.evidence import read_evidence
 from ft_assets.rollout.judge import Verdict
 from ft_assets.rollout.report import standing
 from ft_assets.rollout.rollout import open_rollout, rollouts_of
 from ft_assets.storage.home import Home
 from ft_assets_tests.rollout.test_controller import planned
-from ft_assets_tests.rollout.traffic import answer, both, canary, mirrored, thumbs
+from ft_assets_tests.rollout.traffic import answer, both, canary, look_later, mirrored, thumbs
 
 
 def shadowed(recipe: Recipe, **settings: object) -> Recipe:
@@ -130,7 +131,7 @@ def test_users_who_never_get_the_challenger_are_noticed(home: Home, recipe: Reci
     later = rollouts_of(home, "tiny")[-1].step_began_at + timedelta(minutes=1)
     for n in range(60):
         answer(home, rollout, "base", f"user {n}", created_at=later)
-    verdict = look(home)
+    verdict = look_later(home)
     assert verdict.move == "hold" and "0 of 60 users" in verdict.reason
 
 
@@ -143,5 +144,28 @@ def test_first_users_share_is_checked_against_its_own_weight(home: Home, recipe:
     answer(home, rollout, rollout.challenger, "first", created_at=later)
     for n in range(60):
         answer(home, rollout, "base", f"user {n}", created_at=later + timedelta(seconds=n))
-    verdict = look(home)
+    verdict = look_later(home)
     assert verdict.move == "hold" and "1 of 61 users" in verdict.reason
+
+
+def test_a_held_shadow_that_is_resumed_counts_anew(home: Home, recipe: Recipe) -> None:
+    rollout = canary(home, shadowed(recipe, max_requests=30))
+    for n in range(40):  # now and then twice the tokens: seen beyond the margin, and no proof
+        mirrored(home, rollout, 1, answer_tokens=2 if n % 3 else 4)
+    assert look(home).move == "hold"
+    decide(home, "tiny", "resume", "ada", "look further")
+    assert look(home).move == "wait"
+    for n in range(31):
+        mirrored(home, rollout, 1, answer_tokens=2 if n % 3 else 4)
+    assert look(home).move == "hold"
+
+
+def test_a_mirrored_answer_that_fails_late_is_no_answer_to_users(home: Home, recipe: Recipe) -> None:
+    rollout = canary(home, shadowed(recipe, min_requests=1))
+    mirrored(home, rollout, 20)
+    assert look(home).move == "step"
+    seen = answer(home, rollout, "base", "a user")
+    answer(home, rollout, rollout.challenger, shadow=True, pair=seen, error="it broke")
+    thumbs(home, rollout, "base", [True])
+    verdict = look(home)
+    assert (verdict.move, verdict.figures["judged_at_step"]) == ("wait", 0)

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
@@ -12,7 +13,9 @@ from ft_assets.registry.ledger import entries
 from ft_assets.registry.releases import release
 from ft_assets.registry.rollback import rollback
 from ft_assets.registry.routing import route
-from ft_assets.rollout.rollout import open_rollout
+from ft_assets.rollout import start as start_module
+from ft_assets.rollout.decisions import decide
+from ft_assets.rollout.rollout import open_rollout, rollouts_of
 from ft_assets.rollout.start import start
 from ft_assets.storage.home import Home
 from ft_assets.storage.releases import list_releases
@@ -37,6 +40,23 @@ def test_starting_again_changes_nothing(home: Home, recipe: Recipe) -> None:
     rollout = canary(home, recipe)
     assert start(home, "tiny", rollout.candidate, by="someone else") == rollout
     assert len(entries(home, "tiny")) == 1
+
+
+def test_the_newest_rollout_is_the_one_that_began_last_whatever_the_clock_said(
+    home: Home, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(hours=1)
+
+    with monkeypatch.context() as before:
+        before.setattr(start_module, "datetime", Ahead)
+        first = canary(home, recipe)
+    decide(home, "tiny", "abort", "ada", "a wrong hour")
+    again = start(home, "tiny", first.candidate, by="ada")
+    assert again.id != first.id and again.is_open
+    assert [each.id for each in rollouts_of(home, "tiny")] == [first.id, again.id]
 
 
 def test_unreleased_candidate_is_refused(home: Home, recipe: Recipe) -> None:

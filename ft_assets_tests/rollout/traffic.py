@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +10,10 @@ import sqlalchemy as sa
 from ft_assets.recipe import Recipe
 from ft_assets.registry.releases import release
 from ft_assets.registry.routing import choose, route
-from ft_assets.rollout.rollout import Rollout
+from ft_assets.rollout.evidence import read_evidence
+from ft_assets.rollout.judge import Verdict
+from ft_assets.rollout.judge import judge as judged
+from ft_assets.rollout.rollout import Rollout, open_rollout
 from ft_assets.rollout.start import start
 from ft_assets.storage.home import Home
 from ft_assets.storage.tables import feedback, interactions
@@ -68,6 +71,13 @@ def mirrored(
         seen = answer(home, rollout, rollout.control, uuid.uuid4().hex)
         shadow = {"shadow": True, "pair": seen, **columns}
         answer(home, rollout, rollout.challenger, uuid.uuid4().hex, text, error, **shadow)
+
+
+def look_later(home: Home, model: str = "tiny") -> Verdict:
+    """What a look in ten minutes finds: by then every answer of now has ended."""
+    rollout = open_rollout(home, model)
+    assert rollout is not None
+    return judged(rollout, read_evidence(home, rollout), datetime.now(UTC) + timedelta(minutes=10))
 
 
 def judge(home: Home, inference_id: str, kind: str, value: Any, model: str = "tiny") -> None:

@@ -1,11 +1,14 @@
 """Adapters come when they are routed, go when nobody needs them, and never while they answer."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from contextlib import aclosing
 
 import pytest
 
 from ft_assets.serving.engine import EngineThread
+from ft_assets.sources.example import Message
 from ft_assets.storage.releases import Release, find_release
 from ft_assets_tests.serving.conftest import Installation
 
@@ -80,6 +83,41 @@ def test_many_that_ask_at_once_share_one_load_also_if_one_gives_up(
         results = await asyncio.gather(*asking, return_exceptions=True)
         assert isinstance(results[0], asyncio.CancelledError)
         assert results[1:] == [None] * 4
+
+    asyncio.run(scenario())
+
+
+def test_one_whose_client_has_just_left_goes_as_soon_as_its_row_has(
+    released: list[Release], installation: Installation, thread: EngineThread
+):
+    from ft_assets.evaluation.generation import Request
+    from ft_assets.serving.adapters import Adapters
+
+    release = released[0]
+
+    async def scenario() -> None:
+        adapters = Adapters(installation.home, thread, installation.base, max_bytes=0)
+        begun = asyncio.Event()
+
+        async def ask() -> None:
+            asked = Request([Message(role="user", content="x")], release.adapter_digest, 4_000)
+            async with adapters.using(release), aclosing(thread.stream(asked)) as tokens:
+                async for _ in tokens:
+                    begun.set()
+
+        user = asyncio.create_task(ask())
+        await begun.wait()
+        at_work, go_on = threading.Event(), threading.Event()
+        held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
+        await asyncio.to_thread(at_work.wait)
+        user.cancel()
+        await asyncio.wait([user])
+        adapters._shrink("")  # as another that is loaded does: its row is still in the batch
+        await asyncio.sleep(0)
+        go_on.set()
+        await held
+        await adapters.settled()
+        assert await thread.call(lambda engine: engine.adapters) == []
 
     asyncio.run(scenario())
 

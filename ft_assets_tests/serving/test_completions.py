@@ -62,6 +62,11 @@ def test_probabilities_of_a_text(client: openai.OpenAI):
     assert told.token_logprobs is not None and told.top_logprobs is not None
     assert len(told.token_logprobs) == answer.usage.completion_tokens
     assert told.token_logprobs == [pytest.approx(max(top.values())) for top in told.top_logprobs]
+    ask = {"model": "base", "prompt": "Once upon", "max_tokens": 4, "logprobs": 3}
+    streamed = [chunk.choices[0].logprobs for chunk in client.completions.create(**ask, stream=True)]
+    offsets = [at for each in streamed if each for at in each.text_offset or []]
+    assert offsets == told.text_offset
+    assert offsets[:2] == [0, len((told.tokens or [""])[0])]
 
 
 def test_no_probabilities_unless_asked(client: openai.OpenAI):

@@ -17,6 +17,7 @@ from ft_assets_tests.serving.conftest import PROMPT, Api, until
 CHAT = {"model": "base", "messages": PROMPT, "max_tokens": 1}
 TURN = b'{"model":"base","max_tokens":1,"messages":[{"role":"user","content":%s}]}'
 TOOLS = TURN % b'"x"},{"role":"assistant","tool_calls":[{"a":%s}]'
+CALL = b'"x"},{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"%s"}}]'
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODIES = {
     "empty": (b"", 400),
@@ -31,6 +32,8 @@ BODIES = {
     "nested objects": (b'{"a":' * 150_000, 400),
     "nested content": (TURN % (b"[" * 100_000 + b"]" * 100_000), 400),
     "nested calls": (TOOLS % (b'{"a":' * 10_000 + b"1" + b"}" * 10_000), 400),
+    "nested arguments": (TURN % CALL % (b"[" * 600 + b"]" * 600), 400),
+    "arguments without end": (TURN % CALL % (b"[" * 3_000), 400),
     "NaN": (TURN.replace(b'"max_tokens":1', b'"temperature":NaN') % b'"x"', 400),
     "NaN in a call": (TOOLS % b"NaN", 400),
     "infinity in a call": (TOOLS % b"1e999", 400),

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import httpx
@@ -191,6 +191,27 @@ def test_an_answer_in_the_shadow_stands_beside_the_one_that_was_seen(home: Home,
     }
     assert len(pairs) == 10
     assert all(twins[pair["challenger"]["inference_id"]] == pair["control"]["inference_id"] for pair in pairs)
+
+
+def test_an_answer_whose_twin_is_lost_takes_no_other_answers_twin(home: Home, recipe: Recipe):
+    rollout = canary(home, recipe)
+    began = datetime.now(UTC)
+
+    def ask(at: int, what: str, address: str, **columns: object) -> str:
+        turns = [{"role": "user", "content": what}]
+        moment = began + timedelta(seconds=at)
+        return answer(home, rollout, address, messages=turns, created_at=moment, **columns)
+
+    for number in range(3):
+        seen = ask(10 * number, f"question {number}", rollout.control)
+        ask(10 * number + 1, f"question {number}", rollout.challenger, shadow=True, pair=seen)
+    ask(22, "a lost one", rollout.challenger, shadow=True, pair="lost")
+    lost, *others = recent_pairs(home, rollout)
+    assert (lost["challenger"]["question"], lost["control"]) == ("user: a lost one", None)
+    assert [pair["challenger"]["question"] for pair in others] == [
+        f"user: question {number}" for number in (2, 1, 0)
+    ]
+    assert all(pair["challenger"]["question"] == pair["control"]["question"] for pair in others)
 
 
 def test_a_challenger_without_answers_leaves_its_side_empty(home: Home, recipe: Recipe):
