@@ -47,7 +47,7 @@ def start(home: Home, model: str, candidate: str, by: str, run: str | None = Non
 
 
 def _begin(
-    connection: sa.Connection, release: Release, champion: str, plan: Plan, by: str, run: str | None
+    connection: sa.Connection, release: Release, champion: str, plan: Plan, by: str, run: str | None = None
 ) -> None:
     if release.address == champion:
         raise Refused(f"{release.address} is the champion already")
