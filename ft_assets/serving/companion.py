@@ -132,16 +132,9 @@ class Companion:
             *command, stdin=pipe, stdout=pipe, env=environment, limit=LINE_BYTES, start_new_session=True
         )
         assert self._process.stdin is not None and self._process.stdout is not None
-        lines = self._process.stdout
         try:
-            # A line that does not end, or none: it was killed.
-            while (line := await asyncio.wait_for(lines.readline(), SILENCE_SECONDS)).endswith(b"\n"):
-                self._hear(json.loads(line))
+            await self._hear_all(self._process, self._process.stdout)
             await self._process.wait()
-            return self._up.is_set()
-        except TimeoutError:
-            log.warning("the companion process has said nothing for %g s and is killed", SILENCE_SECONDS)
-            self._process.kill()
             return self._up.is_set()
         finally:
             self._process.stdin.close()
@@ -150,6 +143,16 @@ class Companion:
             for asked in self._asked.values():
                 if not asked.done():
                     asked.set_result(None)
+
+    async def _hear_all(self, process: asyncio.subprocess.Process, lines: asyncio.StreamReader) -> None:
+        """Hear what one says until it ends; one that hangs is killed."""
+        try:
+            # A line that does not end, or none: it was killed.
+            while (line := await asyncio.wait_for(lines.readline(), SILENCE_SECONDS)).endswith(b"\n"):
+                self._hear(json.loads(line))
+        except TimeoutError:
+            log.warning("the companion process has said nothing for %g s and is killed", SILENCE_SECONDS)
+            process.kill()
 
     def _hear(self, message: dict[str, Any]) -> None:
         if "number" not in message:

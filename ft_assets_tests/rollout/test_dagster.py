@@ -38,6 +38,14 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
+def assets_of(recipe: Recipe) -> list[dg.AssetSpec | dg.AssetsDefinition]:
+    """Registry and rollout, and what they hang on."""
+    upstream = dg.AssetSpec(
+        ["tiny", "eval_report"], partitions_def=candidate_partitions("tiny"), group_name="tiny"
+    )
+    return [upstream, *build_registry(recipe), *build_rollout(recipe)]
+
+
 def materialize(
     instance: dg.DagsterInstance,
     home: Home,
@@ -48,11 +56,8 @@ def materialize(
 ) -> dg.ExecuteInProcessResult:
     """One asset by hand, as from the UI."""
     instance.add_dynamic_partitions(f"{recipe.model}_candidates", [key])
-    upstream = dg.AssetSpec(
-        ["tiny", "eval_report"], partitions_def=candidate_partitions("tiny"), group_name="tiny"
-    )
     return dg.materialize(
-        [upstream, *build_registry(recipe), *build_rollout(recipe)],
+        assets_of(recipe),
         selection=[dg.AssetKey(["tiny", asset])],
         partition_key=key,
         instance=instance,
@@ -224,8 +229,7 @@ def test_a_run_that_failed_after_its_move_moves_nothing_when_it_is_retried(
             tags={"dagster/partition": candidate.key},
             **retried,  # type: ignore[arg-type]
         )
-        wrapped = InMemoryJob(job)
-        execute_run(wrapped, made, instance)
+        execute_run(InMemoryJob(job), made, instance)
         return made.run_id
 
     instance.add_dynamic_partitions("tiny_candidates", [candidate.key])
@@ -248,12 +252,9 @@ def fail_for_space(*_: object) -> None:
 
 def deployment_job(recipe: Recipe) -> dg.JobDefinition:
     """`deployment` alone, as a job that can be run again."""
-    upstream = dg.AssetSpec(
-        ["tiny", "eval_report"], partitions_def=candidate_partitions("tiny"), group_name="tiny"
-    )
     return dg.Definitions(
         executor=dg.in_process_executor,
-        assets=[upstream, *build_registry(recipe), *build_rollout(recipe)],
+        assets=assets_of(recipe),
         jobs=[dg.define_asset_job("deploy", selection=[dg.AssetKey(["tiny", "deployment"])])],
         resources={"home": HomeResource(root=Home().root)},
     ).resolve_job_def("deploy")

@@ -1,8 +1,10 @@
 """One real server for all tests of this folder: a tiny base, three adapters, models that tests give meaning to."""
 
+import asyncio
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from ft_assets.recipe import Base
+from ft_assets.serving.engine import EngineThread
 from ft_assets.serving.keys import add_key
 from ft_assets.serving.launch import Server
 from ft_assets.storage.home import Home
@@ -87,6 +90,19 @@ def until(holds: Callable[[], object], seconds: float = 5.0) -> float:
         assert time.monotonic() - began < seconds, "it did not happen in time"
         time.sleep(0.02)
     return time.monotonic() - began
+
+
+async def hold(thread: EngineThread) -> Callable[[], Awaitable[None]]:
+    """Keep an engine's thread waiting, so that nothing leaves its queue, until what is returned is called."""
+    at_work, go_on = threading.Event(), threading.Event()
+    held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
+    await asyncio.to_thread(at_work.wait)
+
+    async def release() -> None:
+        go_on.set()
+        await held
+
+    return release
 
 
 def recorded(home: Home, inference_id: str) -> dict:

@@ -1,7 +1,6 @@
 """Adapters come when they are routed, go when nobody needs them, and never while they answer."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import aclosing
 
@@ -10,7 +9,7 @@ import pytest
 from ft_assets.serving.engine import EngineThread
 from ft_assets.sources.example import Message
 from ft_assets.storage.releases import Release, find_release
-from ft_assets_tests.serving.conftest import Installation
+from ft_assets_tests.serving.conftest import Installation, hold
 
 
 @pytest.fixture
@@ -107,15 +106,12 @@ def test_one_whose_client_has_just_left_goes_as_soon_as_its_row_has(
 
         user = asyncio.create_task(ask())
         await begun.wait()
-        at_work, go_on = threading.Event(), threading.Event()
-        held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
-        await asyncio.to_thread(at_work.wait)
+        go_on = await hold(thread)
         user.cancel()
         await asyncio.wait([user])
         adapters._shrink("")  # as another that is loaded does: its row is still in the batch
         await asyncio.sleep(0)
-        go_on.set()
-        await held
+        await go_on()
         await adapters.settled()
         assert await thread.call(lambda engine: engine.adapters) == []
 

@@ -1,7 +1,6 @@
 """Who answers in the end: a champion that takes over from a challenger has waited, and may be rolled back meanwhile."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable
 
@@ -9,7 +8,7 @@ import pytest
 
 from ft_assets.serving.engine import EngineThread
 from ft_assets.sources.example import Message
-from ft_assets_tests.serving.conftest import Installation
+from ft_assets_tests.serving.conftest import Installation, hold
 from ft_assets_tests.serving.factory import make_adapter, promote, release_adapter, start_rollout
 
 MESSAGES = [Message(role="user", content="hello")]
@@ -39,9 +38,7 @@ def given(
         assert choice.arm.address == broken
         adapters.follow(routes.picture.routed())
         await adapters.settled()
-        at_work, go_on = threading.Event(), threading.Event()
-        held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
-        await asyncio.to_thread(at_work.wait)
+        go_on = await hold(thread)
         request = Request(MESSAGES, None, 5)
         answer = Answer(
             choice, MESSAGES, request, 3, None, "default", time.perf_counter(), new_inference_id()
@@ -56,8 +53,8 @@ def given(
             await asyncio.sleep(0.01)
         meanwhile(thread)
         await routes.refresh()
-        go_on.set()
-        await asyncio.gather(held, asked)
+        await go_on()
+        await asked
         recorder.close()
         assert answer.answer_tokens == 5
         assert answer.rollout is None

@@ -1,7 +1,6 @@
 """The engine's thread, with a real tiny model: batches, cancelling, a full queue, an orderly end."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,7 +11,7 @@ import pytest
 from ft_assets.serving import engine
 from ft_assets.serving.engine import Busy, EngineFailed, EngineThread
 from ft_assets.sources.example import Message
-from ft_assets_tests.serving.conftest import Installation
+from ft_assets_tests.serving.conftest import Installation, hold
 
 
 @pytest.fixture
@@ -67,13 +66,10 @@ def test_many_tokens_of_newcomers_are_read_in_parts(
         wanted = [replace(request(), prompt_ids=range(start, start + 30)) for start in (5, 50, 100)]
         alone = [await answer(thread, each) for each in wanted]
         passes.clear()
-        at_work, go_on = threading.Event(), threading.Event()
-        held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
-        await asyncio.to_thread(at_work.wait)
+        go_on = await hold(thread)
         together = [asyncio.create_task(answer(thread, each)) for each in wanted]
         await asyncio.sleep(0)  # lets them enter the queue
-        go_on.set()
-        await held
+        await go_on()
         assert await asyncio.gather(*together) == alone
         assert passes == [2, 1], "the third comes after the first token of the others"
 
@@ -84,9 +80,7 @@ def test_a_full_queue_turns_away_at_once_and_a_cancelled_place_is_free_again(thr
     async def scenario() -> None:
         thread.start()
         # While the engine's thread waits here, nothing leaves the queue.
-        at_work, go_on = threading.Event(), threading.Event()
-        held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
-        await asyncio.to_thread(at_work.wait)
+        go_on = await hold(thread)
         waiting = [asyncio.create_task(answer(thread, request())) for _ in range(3)]
         await asyncio.sleep(0)  # lets them enter the queue
         with pytest.raises(Busy):
@@ -95,8 +89,8 @@ def test_a_full_queue_turns_away_at_once_and_a_cancelled_place_is_free_again(thr
         await asyncio.wait(waiting[:1])
         late = asyncio.create_task(answer(thread, request()))
         await asyncio.sleep(0)
-        go_on.set()
-        assert all(await asyncio.gather(held, late, *waiting[1:]))
+        await go_on()
+        assert all(await asyncio.gather(late, *waiting[1:]))
 
     asyncio.run(scenario())
 
@@ -112,15 +106,13 @@ def test_who_has_waited_before_goes_ahead_and_is_never_turned_away(thread: Engin
     async def scenario() -> None:
         thread.max_batch = 1
         thread.start()
-        at_work, go_on = threading.Event(), threading.Event()
-        held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
-        await asyncio.to_thread(at_work.wait)
+        go_on = await hold(thread)
         waiting = [asyncio.create_task(ask(name)) for name in ("one", "two", "three")]
         await asyncio.sleep(0)  # lets them enter the queue
         waiting.append(asyncio.create_task(ask("ahead", ahead=True)))
         await asyncio.sleep(0)
-        go_on.set()
-        await asyncio.gather(held, *waiting)
+        await go_on()
+        await asyncio.gather(*waiting)
 
     asyncio.run(scenario())
     assert ended == ["ahead", "one", "two", "three"]
@@ -194,16 +186,14 @@ def test_work_in_the_background_never_waits_for_a_place(thread: EngineThread):
 
     async def scenario() -> None:
         thread.start()
-        at_work, go_on = threading.Event(), threading.Event()
-        held = asyncio.create_task(thread.call(lambda _: (at_work.set(), go_on.wait(30))))
-        await asyncio.to_thread(at_work.wait)
+        go_on = await hold(thread)
         user = asyncio.create_task(answer(thread, request(tokens=1)))
         await asyncio.sleep(0)
         waiting = [user, *(asyncio.create_task(background()) for _ in range(thread.max_batch - 1))]
         await asyncio.sleep(0)
         with pytest.raises(Busy):
             await background()
-        go_on.set()
-        assert all(await asyncio.gather(held, *waiting))
+        await go_on()
+        assert all(await asyncio.gather(*waiting))
 
     asyncio.run(scenario())
